@@ -1,0 +1,1 @@
+//! HTTP: PowerDNS-compatible and native.

@@ -1,0 +1,2 @@
+//! rokko-bench
+fn main() {}

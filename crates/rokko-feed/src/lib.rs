@@ -1,0 +1,1 @@
+//! The replication protocol: what a revision changes, and the follower that applies it.

@@ -1,0 +1,1 @@
+//! What the control plane speaks of: actors, keys, scopes, change sets and zone metadata.

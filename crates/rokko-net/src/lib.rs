@@ -1,0 +1,1 @@
+//! Moves datagrams and streams. Knows no zones.

@@ -1,0 +1,1 @@
+//! Zones as immutable snapshots: pages, edits, checks, presentation format and the catalog.

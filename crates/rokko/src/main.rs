@@ -1,0 +1,2 @@
+//! rokko
+fn main() {}
