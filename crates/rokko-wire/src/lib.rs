@@ -1,1 +1,13 @@
 //! Names, messages and EDNS in wire form: parsed from and composed into a caller's buffer.
+//!
+//! Pure: no socket, file, clock, randomness, thread or async runtime.
+
+pub mod code;
+pub mod key;
+pub mod name;
+pub mod rtype;
+
+pub use code::{Ede, Opcode, Rcode};
+pub use key::KeyBuf;
+pub use name::{Name, NameError};
+pub use rtype::Rtype;
