@@ -2,8 +2,21 @@
 //!
 //! Pure: no socket, file, clock, randomness, thread or async runtime.
 
+pub mod catalog;
+mod codec;
+pub mod edit;
+pub mod page;
+pub mod rdata;
 pub mod rrset;
+pub mod tree;
 pub mod values;
+pub mod zone;
 
+pub use catalog::{Catalog, ZoneGuard};
+pub use codec::DecodeError;
+pub use edit::{Contents, Delta, Edit, EditError, RrsetDelta};
+pub use page::{NodeRef, Page, PageError, RrsetRef};
 pub use rrset::{Record, Rrset};
+pub use tree::{Match, PageChanges};
 pub use values::{Revision, Serial, Ttl};
+pub use zone::{Denial, Zone, ZonePageChanges};

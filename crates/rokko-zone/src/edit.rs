@@ -1,0 +1,176 @@
+//! What changes in a zone: the edits that a user asks for, and the delta that they come to.
+
+use rokko_wire::{Name, Rtype};
+
+use crate::page::RrsetRef;
+use crate::{Rrset, Ttl};
+
+/// The most octets that the record data of one RRset may have, so that it still fits into a DNS message.
+pub const RRSET_OCTETS_MAX: usize = 64_000;
+
+/// One thing asked for of one RRset. Edits of a change apply one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The RRset is to be exactly this.
+    Replace(Rrset),
+    /// The RRset is to be absent; it is no error if it is so already.
+    Delete {
+        /// Whose RRset.
+        owner: Name,
+        /// Of which type.
+        rtype: Rtype,
+    },
+    /// These records are to be in the RRset; the TTL becomes the RRset's. Records already there stay.
+    Extend(Rrset),
+    /// These records are to be absent from the RRset; the rest stays.
+    Prune {
+        /// Whose RRset.
+        owner: Name,
+        /// Of which type.
+        rtype: Rtype,
+        /// Which records.
+        rdatas: Vec<Box<[u8]>>,
+    },
+}
+
+impl Edit {
+    /// Whose RRset the edit is about, and of which type.
+    pub fn target(&self) -> (&Name, Rtype) {
+        match self {
+            Edit::Replace(rrset) | Edit::Extend(rrset) => (&rrset.owner, rrset.rtype),
+            Edit::Delete { owner, rtype } | Edit::Prune { owner, rtype, .. } => (owner, *rtype),
+        }
+    }
+}
+
+/// TTL and record data of an RRset; the data are sorted by their octets, none is there twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// The time to live.
+    pub ttl: Ttl,
+    /// The record data in wire form.
+    pub rdatas: Vec<Box<[u8]>>,
+}
+
+impl Contents {
+    /// Sorts the data and drops repetitions, also those that differ only in the case of an embedded name.
+    pub fn new(rtype: Rtype, ttl: Ttl, rdatas: Vec<Box<[u8]>>) -> Self {
+        let mut rdatas = rdatas;
+        rdatas.sort_unstable();
+        if rdatas.len() > 1 {
+            let mut seen = std::collections::HashSet::new();
+            rdatas.retain(|rdata| seen.insert(crate::rdata::canonical(rtype, rdata).into_owned()));
+        }
+        Self { ttl, rdatas }
+    }
+
+    /// What an RRset of a zone holds.
+    pub fn of(rrset: RrsetRef<'_>) -> Self {
+        Self { ttl: rrset.ttl(), rdatas: rrset.rdatas().map(Into::into).collect() }
+    }
+
+    /// The octets of all record data.
+    pub fn octets(&self) -> usize {
+        self.rdatas.iter().map(|rdata| rdata.len() + 2).sum()
+    }
+}
+
+impl Rrset {
+    /// The RRset's contents in their stored form.
+    pub fn into_contents(self) -> Contents {
+        Contents::new(self.rtype, self.ttl, self.rdatas)
+    }
+}
+
+/// How one RRset changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RrsetDelta {
+    /// Whose RRset.
+    pub owner: Name,
+    /// Of which type.
+    pub rtype: Rtype,
+    /// What was there; `None` if nothing.
+    pub before: Option<Contents>,
+    /// What is there afterwards; `None` if nothing. Differs from `before`.
+    pub after: Option<Contents>,
+}
+
+/// All that changes in a zone from one version to the next, by canonical order of owners and rising type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// The RRsets that change; each at most once.
+    pub changes: Vec<RrsetDelta>,
+}
+
+impl Delta {
+    /// The delta that leads back.
+    #[must_use]
+    pub fn inverse(mut self) -> Self {
+        for change in &mut self.changes {
+            std::mem::swap(&mut change.before, &mut change.after);
+        }
+        self
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The owner names that the delta touches, each once.
+    pub fn owners(&self) -> impl Iterator<Item = &Name> {
+        let mut last = None;
+        self.changes.iter().map(|change| &change.owner).filter(move |owner| last.replace(*owner) != Some(*owner))
+    }
+}
+
+/// Why edits cannot be carried out on a zone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The owner does not lie in the zone.
+    #[error("{owner} {rtype}: the name is not in the zone {apex}")]
+    OutOfZone {
+        /// Whose RRset.
+        owner: Name,
+        /// Of which type.
+        rtype: Rtype,
+        /// The zone.
+        apex: Name,
+    },
+    /// The type exists only in queries.
+    #[error("{owner} {rtype}: this type exists only in messages and can't be zone data")]
+    MetaType {
+        /// Whose RRset.
+        owner: Name,
+        /// Of which type.
+        rtype: Rtype,
+    },
+    /// The RRset would not fit into a message.
+    #[error(
+        "{owner} {rtype}: the RRset has {octets} octets of record data, more than the {RRSET_OCTETS_MAX} that fit into a DNS message: split it over several names"
+    )]
+    RrsetTooLarge {
+        /// Whose RRset.
+        owner: Name,
+        /// Of which type.
+        rtype: Rtype,
+        /// How large it would be.
+        octets: usize,
+    },
+    /// An RRset without records was given.
+    #[error("{owner} {rtype}: the RRset has no records: delete it instead")]
+    Empty {
+        /// Whose RRset.
+        owner: Name,
+        /// Of which type.
+        rtype: Rtype,
+    },
+    /// A delta was made against other contents than the zone has.
+    #[error("{owner} {rtype}: the zone does not hold what the change was made against")]
+    Mismatch {
+        /// Whose RRset.
+        owner: Name,
+        /// Of which type.
+        rtype: Rtype,
+    },
+}

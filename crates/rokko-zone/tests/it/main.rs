@@ -1,0 +1,2 @@
+//! Integration tests of the zone crate.
+mod snapshot;
