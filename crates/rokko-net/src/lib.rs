@@ -1,1 +1,98 @@
 //! Moves datagrams and streams. Knows no zones.
+//!
+//! The crate owns the sockets and the threads; what a message means is the business of a [`Handler`].
+//! There is no async runtime: plain threads wait in epoll.
+//!
+//! ```text
+//! UDP thread (one per core)            TCP thread (one per core)
+//!   epoll ─► recvmmsg                    epoll ─► accept ─► admission
+//!              │ n datagrams               │        read ─► frames
+//!              ▼                           ▼                  │
+//!        Handler::answer × n         Handler::answer × n ◄────┘
+//!              │                           │
+//!           sendmmsg                     one write, the rest waits in a bounded buffer
+//! ```
+//!
+//! UDP and TCP have threads of their own. A stream costs many times what a datagram costs (accept, close, time-outs,
+//! and later TLS handshakes), and a UDP thread that had to serve streams between two batches would add their cost to
+//! the latency of every datagram that waits. With separate threads the kernel's scheduler shares the core fairly: a
+//! flood over one transport leaves the other its half.
+//!
+//! Every UDP thread has its own `SO_REUSEPORT` socket per listen address, and so has every TCP thread its listener,
+//! so that threads share nothing on the way of a query but the read-only configuration.
+
+mod admission;
+mod bind;
+mod config;
+mod conn;
+mod counters;
+mod error;
+mod mmsg;
+mod server;
+mod stop;
+mod tcp;
+mod udp;
+
+use std::net::SocketAddr;
+
+pub use config::{Config, TcpLimits};
+pub use counters::{CounterValues, Counters, TcpValues, UdpValues};
+pub use error::NetError;
+pub use server::Server;
+
+/// Octets of the longest query that is taken over UDP; a longer one is dropped and counted.
+pub const UDP_QUERY_BYTES_MAX: usize = 4096;
+/// Octets of room that [`Handler::answer`] gets for a response over UDP.
+pub const UDP_RESPONSE_BYTES_MAX: usize = 4096;
+/// Octets of room that [`Handler::answer`] gets for a response over TCP, the most that the length prefix of RFC 1035
+/// §4.2.2 can say.
+pub const TCP_RESPONSE_BYTES_MAX: usize = 65_535;
+
+/// Where a message came from and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's address and port.
+    pub addr: SocketAddr,
+    /// The address and port that the client sent to, also where the socket is bound to a wildcard address.
+    pub local: SocketAddr,
+    /// How the message came.
+    pub transport: Transport,
+}
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// One message per datagram.
+    Udp,
+    /// A stream of length-prefixed messages (RFC 7766).
+    Tcp,
+}
+
+/// Answers one message. Each thread has its own instance, made by the factory given to [`Server::start`].
+pub trait Handler: Send + 'static {
+    /// Writes the response to `query` into `out` and returns its length in octets; 0 sends nothing.
+    ///
+    /// `out` has [`UDP_RESPONSE_BYTES_MAX`] or [`TCP_RESPONSE_BYTES_MAX`] octets of undefined content. A returned
+    /// length beyond it counts as 0. `now_s` is the Unix time in seconds, read once per batch.
+    fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize;
+
+    /// Called about once per second on the handler's thread and once more before the thread ends, so that the handler
+    /// can publish its counters.
+    fn tick(&mut self) {}
+}
+
+impl<H: Handler + ?Sized> Handler for Box<H> {
+    fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize {
+        (**self).answer(query, peer, now_s, out)
+    }
+
+    fn tick(&mut self) {
+        (**self).tick();
+    }
+}
+
+/// Unix time in seconds, saturated to what DNS serial arithmetic and cookies use.
+fn unix_time_s() -> u32 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_epoch.map_or(0, |elapsed| u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX))
+}
