@@ -1,1 +1,9 @@
 //! The log contract and its adapters.
+//!
+//! A store keeps the log (every change of every zone, in order) and what follows from it (each zone's current
+//! pages and metadata), and moves both in one step. The log is the truth.
+
+pub mod contract;
+pub mod log;
+
+pub use log::{Commit, LogEntry, NewState, Store, StoreError, VersionBefore, ZoneFilter, ZoneRecord};
