@@ -148,9 +148,12 @@ impl fmt::Debug for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        let mine: Vec<&[u8]> = self.labels().collect();
-        let theirs: Vec<&[u8]> = other.labels().collect();
-        mine.iter().rev().cmp(theirs.iter().rev())
+        let (mut mine, mut theirs) = ([0; 128], [0; 128]);
+        let (mine, theirs) = (label_starts(&self.0, &mut mine), label_starts(&other.0, &mut theirs));
+        let labels = mine.iter().rev().zip(theirs.iter().rev());
+        let different =
+            labels.map(|(&a, &b)| label_at(&self.0, a).cmp(label_at(&other.0, b))).find(|order| order.is_ne());
+        different.unwrap_or_else(|| mine.len().cmp(&theirs.len()))
     }
 }
 
@@ -158,6 +161,23 @@ impl PartialOrd for Name {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// Where each label of a valid name starts, the root label not counted; there are at most 127.
+fn label_starts<'a>(wire: &[u8], out: &'a mut [u8; 128]) -> &'a [u8] {
+    let (mut at, mut count) = (0_u8, 0);
+    while wire[usize::from(at)] != 0 && count < out.len() {
+        out[count] = at;
+        count += 1;
+        at += wire[usize::from(at)] + 1;
+    }
+    &out[..count]
+}
+
+/// The label that starts at an offset, without its length.
+fn label_at(wire: &[u8], start: u8) -> &[u8] {
+    let start = usize::from(start);
+    &wire[start + 1..=start + usize::from(wire[start])]
 }
 
 /// Iterates over the labels of an uncompressed wire name from the left, without the root label.
