@@ -1,4 +1,4 @@
-//! The bitmap of the types present (RFC 4034 §4.1.2).
+//! Bitmaps: of the types present (RFC 4034 §4.1.2), and of ports (RFC 1035 §3.4.2).
 
 use std::fmt;
 
@@ -7,6 +7,8 @@ use rokko_wire::rtype::Rtype;
 use super::RdataError;
 
 const WINDOW_LEN_MAX: usize = 32;
+/// A bit for each port.
+pub(super) const PORTS_LEN_MAX: usize = 8_192;
 
 /// Appends the bitmap of `types`, which are put in order.
 pub(super) fn append(types: &mut Vec<u16>, out: &mut Vec<u8>) {
@@ -52,6 +54,23 @@ pub(super) fn write(octets: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
                 write!(f, "{separator}{}", Rtype(u16::from(number) << 8 | index * 8 | bit))?;
                 separator = " ";
             }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the numbers of the ports say all that the octets do: a zero octet at the end would be lost.
+pub(super) fn ports_have_text(octets: &[u8]) -> bool {
+    octets.last() != Some(&0)
+}
+
+/// Writes the numbers of the ports with blanks between.
+pub(super) fn write_ports(octets: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
+    let mut separator = "";
+    for (index, octet) in octets.iter().enumerate() {
+        for bit in (0..8).filter(|bit| octet & (0x80 >> bit) != 0) {
+            write!(f, "{separator}{}", index * 8 + bit)?;
+            separator = " ";
         }
     }
     Ok(())

@@ -43,6 +43,9 @@ pub(super) const CERT_TYPES: &[(&str, u16)] = &[
 /// DSYNC schemes (RFC 9859 §2.1).
 pub(super) const SCHEMES: &[(&str, u16)] = &[("NOTIFY", 1)];
 
+/// Internet protocols that have well-known services.
+pub(super) const PROTOCOLS: &[(&str, u16)] = &[("ICMP", 1), ("TCP", 6), ("UDP", 17)];
+
 /// The number of a mnemonic, whatever its case.
 pub(super) fn number(names: &[(&str, u16)], text: &[u8]) -> Option<u16> {
     names.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text)).map(|(_, number)| *number)

@@ -139,7 +139,7 @@ pub fn write_text(rtype: Rtype, rdata: &[u8], f: &mut impl fmt::Write) -> fmt::R
     }
     let mut separator = "";
     for (field, octets) in Walk::new(rtype, rdata).map_while(Result::ok) {
-        if octets.is_empty() && !matches!(field, Field::NoGateway | Field::Base64OrDash) {
+        if octets.is_empty() && field.vanishes() {
             continue;
         }
         f.write_str(separator)?;
@@ -154,6 +154,7 @@ fn has_text(rtype: Rtype, rdata: &[u8]) -> bool {
         && Walk::new(rtype, rdata).all(|item| match item {
             Ok((Field::Opaque, _)) | Err(_) => false,
             Ok((Field::Loc, octets)) => loc::has_text(octets),
+            Ok((Field::Ports, octets)) => bitmap::ports_have_text(octets),
             Ok(_) => true,
         })
 }

@@ -100,11 +100,20 @@ pub(super) enum Field {
     Locator64,
     /// Algorithm, host identity tag and public key of HIP (RFC 8005 §5).
     HostIdentity,
+    /// An Internet protocol in one octet: a number or a mnemonic (RFC 1035 §3.4.2).
+    Protocol,
+    /// The rest is a bitmap of ports, in text their numbers (RFC 1035 §3.4.2).
+    Ports,
     /// The rest is octets that have no text but `\# LENGTH HEX`.
     Opaque,
 }
 
 impl Field {
+    /// Whether the field has no word in text when it has no octets.
+    pub(super) fn vanishes(self) -> bool {
+        !matches!(self, Self::NoGateway | Self::Base64OrDash | Self::OptionalText)
+    }
+
     /// The field as it is after the octets `before` of the same record data.
     pub(super) fn resolve(self, before: &[u8]) -> Result<Self, RdataError> {
         let kind = match self {
@@ -130,8 +139,8 @@ pub(super) fn layout(rtype: Rtype) -> &'static [Field] {
     use Field::{
         Algorithm, Apl, Base64, Base64OrDash, Bitmap, CertType, CharString, CharStrings, Covered, DsDigest, Eui48,
         Eui64, Fingerprint, Gateway, Hex, HostIdentity, Ipv4, Ipv6, Loc, Locator64, Name, Names, Nsap, Opaque,
-        OptionalBase64, OptionalCharString, OptionalText, Period, Relay, RelayType, Scheme, SizedBase32, SizedHex,
-        SvcParams, Tag, Text, Time, U8, U16, U32, ZoneDigest,
+        OptionalBase64, OptionalCharString, OptionalText, Period, Ports, Protocol, Relay, RelayType, Scheme,
+        SizedBase32, SizedHex, SvcParams, Tag, Text, Time, U8, U16, U32, ZoneDigest,
     };
     const COMPRESSIBLE: Field = Name(NameUse::Compressible);
     const FOLDED: Field = Name(NameUse::Folded);
@@ -173,7 +182,7 @@ pub(super) fn layout(rtype: Rtype) -> &'static [Field] {
         Rtype::TLSA | Rtype::SMIMEA => &[U8, U8, U8, Hex],
         Rtype::SSHFP => &[U8, U8, Fingerprint],
         Rtype::CERT => &[CertType, U16, Algorithm, Base64],
-        Rtype::OPENPGPKEY | Rtype::DHCID => &[Base64],
+        Rtype::OPENPGPKEY | Rtype::DHCID | Rtype::HHIT | Rtype::BRID => &[Base64],
         Rtype::IPSECKEY => &[U8, U8, U8, Gateway, OptionalBase64],
         Rtype::AMTRELAY => &[U8, RelayType, Relay],
         Rtype::HIP => &[HostIdentity, Names],
@@ -187,7 +196,7 @@ pub(super) fn layout(rtype: Rtype) -> &'static [Field] {
         Rtype::EUI48 => &[Eui48],
         Rtype::EUI64 => &[Eui64],
         Rtype::DOA => &[U32, U32, U8, CharString, Base64OrDash],
-        Rtype::WKS => &[Ipv4, U8, Opaque],
+        Rtype::WKS => &[Ipv4, Protocol, Ports],
         Rtype::NXT => &[FOLDED, Opaque],
         _ => &[Opaque],
     }

@@ -85,6 +85,8 @@ fn parse_rest_field(field: Field, words: &mut Words<'_, '_>, start: usize, out: 
         }
         Field::Algorithm => parse_named_u8(words, mnemonic::ALGORITHMS, "a DNSSEC algorithm", out),
         Field::Scheme => parse_named_u8(words, mnemonic::SCHEMES, "a scheme, NOTIFY", out),
+        Field::Protocol => parse_named_u8(words, mnemonic::PROTOCOLS, "an Internet protocol, TCP or UDP", out),
+        Field::Ports => parse_ports(words, out),
         Field::Bitmap => parse_bitmap(words, out),
         Field::SvcParams => svcb::parse(words, out),
         Field::Apl => parse_apl(words, out),
@@ -316,6 +318,17 @@ fn parse_bitmap(words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Parsed {
         types.push(read_rtype(words)?.0);
     }
     bitmap::append(&mut types, out);
+    Ok(())
+}
+
+fn parse_ports(words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Parsed {
+    let start = out.len();
+    while words.peek().is_some() {
+        let port = words.number(65_535)? as usize;
+        let len = out.len().max(start + port / 8 + 1);
+        out.resize(len, 0);
+        out[start + port / 8] |= 0x80 >> (port % 8);
+    }
     Ok(())
 }
 

@@ -68,7 +68,7 @@ fn measure(field: Field, rdata: &[u8], at: usize) -> Result<usize, RdataError> {
             wire_len(rest).map_err(|error| RdataError::new(error.to_string(), "an uncompressed domain name"))
         }
         Field::NoGateway => Ok(0),
-        Field::U8 | Field::Algorithm | Field::Scheme | Field::RelayType => fixed(rest, 1),
+        Field::U8 | Field::Algorithm | Field::Scheme | Field::Protocol | Field::RelayType => fixed(rest, 1),
         Field::U16 | Field::Covered | Field::CertType => fixed(rest, 2),
         Field::U32 | Field::Period | Field::Time | Field::Ipv4 => fixed(rest, 4),
         Field::Eui48 => fixed(rest, 6),
@@ -86,6 +86,10 @@ fn measure(field: Field, rdata: &[u8], at: usize) -> Result<usize, RdataError> {
         Field::DsDigest | Field::Fingerprint | Field::ZoneDigest => {
             digest_len(field, &rdata[..at]).check(rest.len()).map(|()| rest.len())
         }
+        Field::Ports if rest.len() > bitmap::PORTS_LEN_MAX => {
+            Err(RdataError::new(format!("{} octets", rest.len()), "a bit for each of 65536 ports at most"))
+        }
+        Field::Ports => Ok(rest.len()),
         Field::Bitmap => bitmap::check(rest).map(|()| rest.len()),
         Field::SvcParams => svcb::check(rest).map(|()| rest.len()),
         Field::Apl => apl::check(rest).map(|()| rest.len()),

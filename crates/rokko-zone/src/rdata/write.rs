@@ -15,7 +15,7 @@ pub(super) fn write_field(field: Field, octets: &[u8], f: &mut impl fmt::Write) 
     match field {
         Field::Name(_) | Field::Names => write_wire(octets, f),
         Field::NoGateway => f.write_char('.'),
-        Field::U8 | Field::U16 | Field::U32 | Field::Period | Field::Algorithm | Field::CertType => {
+        Field::U8 | Field::U16 | Field::U32 | Field::Period | Field::Algorithm | Field::CertType | Field::Protocol => {
             write!(f, "{}", number(octets))
         }
         Field::Time => time::write(number(octets), f),
@@ -39,6 +39,7 @@ pub(super) fn write_field(field: Field, octets: &[u8], f: &mut impl fmt::Write) 
         Field::SizedBase32 => write!(f, "{}", BASE32HEX_NOPAD.encode_display(after_len(octets))),
         Field::Base64OrDash if octets.is_empty() => f.write_char('-'),
         Field::Base64 | Field::OptionalBase64 | Field::Base64OrDash => write!(f, "{}", BASE64.encode_display(octets)),
+        Field::Ports => bitmap::write_ports(octets, f),
         Field::Bitmap => bitmap::write(octets, f),
         Field::SvcParams => svcb::write(octets, f),
         Field::Apl => apl::write(octets, f),
