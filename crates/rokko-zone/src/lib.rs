@@ -3,8 +3,10 @@
 //! Pure: no socket, file, clock, randomness, thread or async runtime.
 
 pub mod catalog;
+pub mod check;
 mod codec;
 pub mod edit;
+pub mod file;
 pub mod page;
 pub mod rdata;
 pub mod rrset;
