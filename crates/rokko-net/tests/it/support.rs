@@ -42,7 +42,7 @@ impl Gate {
 }
 
 /// `drop`: no response. `too long`: a length that does not fit. `who`: the query's two addresses and its transport.
-/// `room`: the length of the room for the response. `big N`: N octets. `wait`: after the gate. Anything else: itself.
+/// `slow`: no response, and not at once. `room`: the length of the room for the response. `big N`: N octets. `wait`: after the gate. Anything else: itself.
 #[derive(Clone, Default)]
 pub(crate) struct Echo {
     pub(crate) gate: Gate,
@@ -55,6 +55,10 @@ impl Handler for Echo {
         let text = std::str::from_utf8(query).unwrap_or_default();
         let response = match text {
             "drop" => return 0,
+            "slow" => {
+                std::thread::sleep(Duration::from_millis(1));
+                return 0;
+            }
             "too long" => return out.len() + 1,
             "room" => out.len().to_string().into_bytes(),
             "who" => format!("{} {} {:?}", peer.addr, peer.local, peer.transport).into_bytes(),
@@ -143,7 +147,7 @@ pub(crate) fn assert_closed(stream: &mut TcpStream) {
 }
 
 /// Waits until the counters are as they should be.
-pub(crate) fn until(server: &Server, reached: impl Fn(&CounterValues) -> bool) -> CounterValues {
+pub(crate) fn until(server: &Server, mut reached: impl FnMut(&CounterValues) -> bool) -> CounterValues {
     let start = Instant::now();
     loop {
         let values = server.counters().values();
