@@ -1,2 +1,3 @@
 //! Integration tests of the zone crate.
+mod rdata;
 mod snapshot;
