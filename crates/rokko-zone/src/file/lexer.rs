@@ -199,8 +199,8 @@ impl<'a> Lexer<'a> {
         error
     }
 
-    /// An error at `mark`, after which reading goes on behind the line of `mark`, or not at all if that has
-    /// happened too often.
+    /// An error at `mark`, after which reading goes on with the next line that has an owner name, since indented lines
+    /// most likely belong to the entry in error; or not at all if that has happened too often.
     fn fail_entry(&mut self, mark: Mark, code: &'static str, found: &'static str, expected: &'static str) -> LexError {
         (self.at, self.line, self.line_start) = (mark.at, mark.line, mark.line_start);
         let error = self.error(code, found, expected);
@@ -210,6 +210,10 @@ impl<'a> Lexer<'a> {
             self.paren_recoveries += 1;
             self.skip_line();
             self.skip_new_line();
+            while self.text.get(self.at).is_some_and(|&octet| matches!(CLASSES[usize::from(octet)], Class::Space)) {
+                self.skip_line();
+                self.skip_new_line();
+            }
         }
         error
     }
@@ -283,6 +287,7 @@ mod tests {
         assert_eq!(lex("a )\nb"), ["1:3: parenthesis", "2:1:b"]);
         assert_eq!(lex("a \"b\nc"), ["1:3: quote", "2:1:c"]);
         assert_eq!(lex("a (\nc\nd"), ["1:3: parenthesis", "2:1:c", "3:1:d"]);
+        assert_eq!(lex("a (\n c\n d\ne"), ["1:3: parenthesis", "4:1:e"]);
         assert_eq!(lex("a \\\nb"), ["1:3: escape", "2:1:b"]);
         assert_eq!(lex("a\\"), ["1:2: escape"]);
         assert_eq!(lex(&"(\n".repeat(50)).len(), 9);

@@ -9,6 +9,7 @@ use rokko_wire::{Name, Rtype};
 
 use super::diagnostic::{Collector, Diagnostic, Position, Severity};
 use super::reader::{self, Place};
+use super::writer::signature_ttl;
 use super::{Options, Outcome};
 use crate::check::{self, SortedRrsets};
 use crate::rdata;
@@ -179,7 +180,7 @@ impl Records {
             let rdatas = rdatas(owner, &mut group, notes);
             rrsets.push(Rrset { owner: owner.clone(), rtype, ttl, rdatas });
             if entries.peek().is_none_or(|next| next.owner != rank) {
-                signature_ttls(owner, signatures.drain(..), &rrsets[node_start..], notes);
+                signature_ttls(owner, signatures.drain(..), &mut rrsets[node_start..], notes);
                 node_start = rrsets.len();
             }
         }
@@ -305,8 +306,14 @@ impl Signature {
     }
 }
 
-/// Holds the TTLs of signatures against those of the RRsets of the same name that they cover (RFC 4034 §3).
-fn signature_ttls(owner: &Name, signatures: impl Iterator<Item = Signature>, node: &[Rrset], notes: &mut Notes<'_>) {
+/// Holds the TTLs of signatures against those of the RRsets of the same name that they cover (RFC 4034 §3), and gives
+/// the RRSIG RRset the TTL of its first signature, so that it does not depend on the order of the file.
+fn signature_ttls(
+    owner: &Name,
+    signatures: impl Iterator<Item = Signature>,
+    node: &mut [Rrset],
+    notes: &mut Notes<'_>,
+) {
     for signature in signatures {
         let covered = node.iter().find(|rrset| Some(rrset.rtype) == signature.covered);
         if let Some(covered) = covered.filter(|covered| covered.ttl != signature.ttl) {
@@ -315,5 +322,11 @@ fn signature_ttls(owner: &Name, signatures: impl Iterator<Item = Signature>, nod
                 format!("found TTL {found} on the signature of {rtype}, expected {expected} as on what it signs, which is taken")
             });
         }
+    }
+    let ttl_at_owner = |rtype| node.iter().find(|rrset| rrset.rtype == rtype).map(|rrset| rrset.ttl);
+    let rrsig = node.iter().position(|rrset| rrset.rtype == Rtype::RRSIG);
+    let first = rrsig.and_then(|index| Some((index, signature_ttl(node[index].rdatas.first()?, ttl_at_owner)?)));
+    if let Some((index, ttl)) = first {
+        node[index].ttl = ttl;
     }
 }

@@ -25,7 +25,7 @@ use rokko_wire::Name;
 use crate::{Record, Ttl};
 pub use diagnostic::{Diagnostic, Position, Severity};
 pub use load::{Loaded, load};
-pub use writer::{write_rrsets, write_zone};
+pub use writer::{signature_ttl, write_rrsets, write_snapshot, write_zone};
 
 /// How deep `$INCLUDE` may nest.
 pub const INCLUDE_DEPTH_MAX: u32 = 10;

@@ -15,11 +15,12 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::rc::Rc;
 
 use rokko_wire::{Name, Rtype};
 
 use crate::rdata;
-use crate::{Rrset, Ttl};
+use crate::{Rrset, Ttl, Zone};
 
 /// Writes a zone from its records, which come in canonical order of names, then of types and record data.
 ///
@@ -53,24 +54,43 @@ where
 
 /// Writes a zone from its RRsets in canonical order.
 ///
-/// A signature has the TTL of the RRset that it covers (RFC 4034 §3), whatever the RRSIG RRset itself says.
+/// A signature has the TTL that [`signature_ttl`] gives, whatever the RRSIG RRset itself says.
 pub fn write_rrsets(apex: &Name, rrsets: &[Rrset], out: &mut impl fmt::Write) -> fmt::Result {
     let nodes = rrsets.chunk_by(|a, b| a.owner == b.owner);
     let records = nodes.flat_map(|node| {
+        let ttl_at_node = |rtype| node.iter().find(|other| other.rtype == rtype).map(|other| other.ttl);
         node.iter().flat_map(move |rrset| {
-            rrset.rdatas.iter().map(move |rdata| (&rrset.owner, rrset.rtype, ttl_of(rrset, rdata, node), rdata))
+            rrset.rdatas.iter().map(move |rdata| {
+                (&rrset.owner, rrset.rtype, record_ttl(rrset.rtype, rrset.ttl, rdata, ttl_at_node), rdata)
+            })
         })
     });
     write_zone(apex, records, out)
 }
 
-/// The TTL of one record of `rrset`, which stands among the RRsets of `node`.
-fn ttl_of(rrset: &Rrset, rdata: &[u8], node: &[Rrset]) -> Ttl {
-    if rrset.rtype != Rtype::RRSIG {
-        return rrset.ttl;
-    }
-    let covered = rdata.first_chunk::<2>().map(|octets| Rtype(u16::from_be_bytes(*octets)));
-    node.iter().find(|other| Some(other.rtype) == covered).map_or(rrset.ttl, |other| other.ttl)
+/// Writes one version of a zone; the TTLs of signatures are those of [`signature_ttl`].
+pub fn write_snapshot(zone: &Zone, out: &mut impl fmt::Write) -> fmt::Result {
+    let records = zone.rrsets().flat_map(|(owner, rrset)| {
+        let owner = Rc::new(owner);
+        rrset.rdatas().map(move |rdata| {
+            let ttl_here = |rtype| zone.rrset(&owner, rtype).map(|covered| covered.ttl());
+            let ttl = record_ttl(rrset.rtype(), rrset.ttl(), rdata, ttl_here);
+            (Rc::clone(&owner), rrset.rtype(), ttl, rdata)
+        })
+    });
+    write_zone(zone.apex(), records, out)
+}
+
+fn record_ttl(rtype: Rtype, ttl: Ttl, rdata: &[u8], ttl_at_owner: impl Fn(Rtype) -> Option<Ttl>) -> Ttl {
+    if rtype == Rtype::RRSIG { signature_ttl(rdata, ttl_at_owner).unwrap_or(ttl) } else { ttl }
+}
+
+/// The TTL of a signature: that of the RRset which it covers (RFC 4034 §3), given by `ttl_at_owner`, or else the original TTL
+/// that it states. `None` if `rdata` is too short for a signature.
+pub fn signature_ttl(rdata: &[u8], ttl_at_owner: impl Fn(Rtype) -> Option<Ttl>) -> Option<Ttl> {
+    let original = Ttl::from_wire(u32::from_be_bytes(*rdata.get(4..)?.first_chunk()?));
+    let covered = Rtype(u16::from_be_bytes(*rdata.first_chunk()?));
+    Some(ttl_at_owner(covered).unwrap_or(original))
 }
 
 fn write_records<N, D>(records: impl IntoIterator<Item = (N, Rtype, Ttl, D)>, out: &mut impl fmt::Write) -> fmt::Result
