@@ -105,6 +105,15 @@ pub struct ZoneFilter {
     pub below: Option<Name>,
 }
 
+impl ZoneFilter {
+    /// Whether a zone passes.
+    pub fn passes(&self, record: &ZoneRecord) -> bool {
+        self.account.as_ref().is_none_or(|account| *account == record.meta.account)
+            && self.name_contains.as_ref().is_none_or(|part| record.name.to_string().contains(part.as_str()))
+            && self.below.as_ref().is_none_or(|below| record.name.is_in(below))
+    }
+}
+
 /// Why a store could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -1,0 +1,72 @@
+//! The records that a zone gets without being asked: SOA, NS, and the next serial.
+
+use rokko_model::soa::next_serial;
+use rokko_model::{SoaEdit, UnixMillis};
+use rokko_wire::{Name, Rtype};
+use rokko_zone::zone::soa_serial;
+use rokko_zone::{Contents, Delta, Rrset, RrsetDelta, Serial, Ttl, Zone};
+
+use crate::ZoneDefaults;
+
+/// Stands in for a name server where nobody named one; the answer to everything is "not here" (RFC 6761 §6.4).
+const NO_NAMESERVER: &[u8] = b"\x0dmisconfigured\x07invalid\x00";
+
+/// Adds an SOA record and NS records where the apex has none.
+pub(crate) fn complete(apex: &Name, contents: &mut Vec<Rrset>, defaults: &ZoneDefaults, now: UnixMillis) {
+    let has = |contents: &[Rrset], rtype| contents.iter().any(|r| r.owner == *apex && r.rtype == rtype);
+    let ttl = Ttl::from_wire(defaults.ttl_s);
+    if !has(contents, Rtype::NS) {
+        let mut rdatas: Vec<Box<[u8]>> = defaults.nameservers.iter().map(|name| name.as_bytes().into()).collect();
+        if rdatas.is_empty() {
+            rdatas.push(NO_NAMESERVER.into());
+        }
+        contents.push(Rrset { owner: apex.clone(), rtype: Rtype::NS, ttl, rdatas });
+    }
+    if !has(contents, Rtype::SOA) {
+        let servers = contents.iter().find(|r| r.owner == *apex && r.rtype == Rtype::NS);
+        let configured = defaults.nameservers.first().map(Name::as_bytes);
+        let mname = configured.or_else(|| servers?.rdatas.first().map(AsRef::as_ref)).unwrap_or(NO_NAMESERVER);
+        let rname = defaults.hostmaster.clone().or_else(|| apex.child(b"hostmaster").ok());
+        let mut rdata = mname.to_vec();
+        rdata.extend_from_slice(rname.as_ref().unwrap_or(apex).as_bytes());
+        let serial = next_serial(Serial(0), SoaEdit::Default, now).0;
+        for number in [serial, defaults.refresh_s, defaults.retry_s, defaults.expire_s, defaults.minimum_s] {
+            rdata.extend_from_slice(&number.to_be_bytes());
+        }
+        contents.push(Rrset { owner: apex.clone(), rtype: Rtype::SOA, ttl, rdatas: vec![rdata.into()] });
+    }
+}
+
+/// Makes the delta move the zone's serial forward, unless it does so itself or the policy says to leave it.
+pub(crate) fn move_serial(zone: &Zone, delta: &mut Delta, policy: SoaEdit, now: UnixMillis) {
+    let apex = zone.apex();
+    let Some(before) = zone.rrset(apex, Rtype::SOA).map(Contents::of) else { return };
+    let place = delta.changes.binary_search_by(|change| (&change.owner, change.rtype).cmp(&(apex, Rtype::SOA)));
+    let mut after = match place {
+        Ok(index) => match &delta.changes[index].after {
+            Some(after) => after.clone(),
+            None => return,
+        },
+        Err(_) => before.clone(),
+    };
+    let old = zone.serial();
+    let [rdata] = &mut after.rdatas[..] else { return };
+    let Some(wanted) = soa_serial(rdata) else { return };
+    if wanted.is_after(old) {
+        return;
+    }
+    set_serial(rdata, next_serial(old, policy, now));
+    let change = RrsetDelta { owner: apex.clone(), rtype: Rtype::SOA, before: Some(before), after: Some(after) };
+    match (place, change.before == change.after) {
+        (Ok(index), true) => drop(delta.changes.remove(index)),
+        (Ok(index), false) => delta.changes[index] = change,
+        (Err(_), true) => {}
+        (Err(index), false) => delta.changes.insert(index, change),
+    }
+}
+
+fn set_serial(rdata: &mut [u8], serial: Serial) {
+    if let Some(at) = rdata.len().checked_sub(20) {
+        rdata[at..at + 4].copy_from_slice(&serial.0.to_be_bytes());
+    }
+}

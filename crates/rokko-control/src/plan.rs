@@ -1,0 +1,269 @@
+//! From a request to a commit: authorise, resolve, number, check.
+
+use std::collections::HashMap;
+
+use rokko_model::{ChangeKind, Expect, Permission, Request, ZoneMeta};
+use rokko_store::{Commit, NewState, StoreError, VersionBefore};
+use rokko_wire::{Name, Rtype};
+use rokko_zone::check::{Finding, check_touched, check_zone};
+use rokko_zone::file::Severity;
+use rokko_zone::{Delta, Edit, EditError, Revision, Zone, ZonePageChanges};
+
+use crate::contents::{complete, move_serial};
+use crate::{Committed, ControlError, Identity, Shared, rollback};
+
+/// How many warnings are passed on with one change.
+const WARNINGS_MAX: usize = 100;
+
+/// Works out the commits of one append.
+pub(crate) struct Planner<'a> {
+    pub(crate) shared: &'a Shared,
+    head: Revision,
+    commits: Vec<Commit>,
+    /// What zones are after the commits so far; `None`: deleted.
+    zones: HashMap<Name, Option<Zone>>,
+    metas: HashMap<Name, ZoneMeta>,
+}
+
+/// A zone's way from one version to the next.
+pub(crate) struct Step {
+    pub(crate) kind: ChangeKind,
+    /// The version before; `None`: the zone did not exist.
+    pub(crate) before: Option<Zone>,
+    pub(crate) delta: Delta,
+    /// The metadata, if it changes.
+    pub(crate) meta: Option<ZoneMeta>,
+    /// Whether the whole zone has to be checked, and not what is touched alone.
+    pub(crate) whole: bool,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Result<Self, StoreError> {
+        let head = shared.store.head()?;
+        Ok(Self { shared, head, commits: Vec::new(), zones: HashMap::new(), metas: HashMap::new() })
+    }
+
+    /// The revision that the commits follow, the commits, and what the zones come to.
+    pub(crate) fn finish(self) -> (Revision, Vec<Commit>, HashMap<Name, Option<Zone>>) {
+        (self.head, self.commits, self.zones)
+    }
+
+    /// Plans all requests of a change set, or none.
+    pub(crate) fn job(
+        &mut self,
+        who: &Identity,
+        reason: &str,
+        requests: Vec<Request>,
+    ) -> Result<Vec<Committed>, ControlError> {
+        let limit = self.shared.options.limits.requests_max;
+        if requests.len() > limit {
+            return Err(ControlError::TooLarge {
+                what: "the number of changes at once".to_owned(),
+                limit: limit as u64,
+            });
+        }
+        let commits_before = self.commits.len();
+        let touched: Vec<Name> = requests.iter().map(|request| request.zone().clone()).collect();
+        let saved: Vec<_> =
+            touched.iter().map(|name| (self.zones.get(name).cloned(), self.metas.get(name).cloned())).collect();
+        let outcome: Result<Vec<Committed>, ControlError> =
+            requests.into_iter().map(|request| self.request(who, reason, request)).collect();
+        if outcome.is_err() {
+            self.commits.truncate(commits_before);
+            for (name, (zone, meta)) in touched.into_iter().zip(saved) {
+                restore(&mut self.zones, &name, zone);
+                restore(&mut self.metas, &name, meta);
+            }
+        }
+        outcome
+    }
+
+    fn request(&mut self, who: &Identity, reason: &str, request: Request) -> Result<Committed, ControlError> {
+        authorise(who, &request)?;
+        let name = request.zone().clone();
+        let current = self.current(&name);
+        if let Expect::Version(version) = request.expect()
+            && current.as_ref().map(Zone::revision) != Some(version)
+        {
+            return Err(ControlError::Stale { zone: name, current: current.as_ref().map(Zone::revision) });
+        }
+        let step = self.step(request, current)?;
+        self.commit(who, reason, name, step)
+    }
+
+    fn step(&mut self, request: Request, current: Option<Zone>) -> Result<Step, ControlError> {
+        match request {
+            Request::Create { zone, meta, mut contents } => {
+                if current.is_some() {
+                    return Err(ControlError::Exists { zone });
+                }
+                complete(&zone, &mut contents, &self.shared.options.defaults, self.shared.now());
+                let delta = Zone::empty(zone.clone()).resolve_whole(contents).map_err(edit_error(&zone))?;
+                Ok(Step { kind: ChangeKind::Create, before: None, delta, meta: Some(meta), whole: true })
+            }
+            Request::Import { zone, contents, .. } => self.import(&zone, current, contents),
+            Request::Edit { zone, edits, annotations, .. } => {
+                let before = current.ok_or_else(|| ControlError::NotFound { zone: zone.clone() })?;
+                let meta = self.annotated(&zone, annotations)?;
+                self.edit(before, &edits, meta)
+            }
+            Request::SetMeta { zone, meta, .. } => {
+                let before = current.ok_or_else(|| ControlError::NotFound { zone: zone.clone() })?;
+                let changed = self.meta(&zone)? != meta;
+                let meta = changed.then_some(meta);
+                Ok(Step { kind: ChangeKind::Meta, before: Some(before), delta: Delta::default(), meta, whole: false })
+            }
+            Request::Rollback { zone, to, .. } => rollback::step(self, &zone, to, current),
+            Request::Delete { zone, .. } => {
+                let before = current.ok_or_else(|| ControlError::NotFound { zone: zone.clone() })?;
+                let delta = before.resolve_whole([]).map_err(edit_error(&zone))?;
+                Ok(Step { kind: ChangeKind::Delete, before: Some(before), delta, meta: None, whole: false })
+            }
+        }
+    }
+
+    fn import(
+        &mut self,
+        zone: &Name,
+        current: Option<Zone>,
+        contents: Vec<rokko_zone::Rrset>,
+    ) -> Result<Step, ControlError> {
+        let Some(before) = current else {
+            let delta = Zone::empty(zone.clone()).resolve_whole(contents).map_err(edit_error(zone))?;
+            let meta = Some(ZoneMeta::default());
+            return Ok(Step { kind: ChangeKind::Import, before: None, delta, meta, whole: true });
+        };
+        let mut delta = before.resolve_whole(contents).map_err(edit_error(zone))?;
+        if !delta.is_empty() {
+            move_serial(&before, &mut delta, self.meta(zone)?.soa_edit, self.shared.now());
+        }
+        Ok(Step { kind: ChangeKind::Import, before: Some(before), delta, meta: None, whole: true })
+    }
+
+    fn edit(&mut self, before: Zone, edits: &[Edit], meta: Option<ZoneMeta>) -> Result<Step, ControlError> {
+        let mut delta = before.resolve(edits).map_err(edit_error(before.apex()))?;
+        if !delta.is_empty() {
+            let policy = match &meta {
+                Some(meta) => meta.soa_edit,
+                None => self.meta(before.apex())?.soa_edit,
+            };
+            move_serial(&before, &mut delta, policy, self.shared.now());
+        }
+        Ok(Step { kind: ChangeKind::Edit, before: Some(before), delta, meta, whole: false })
+    }
+
+    /// Checks a step's outcome and adds its commit.
+    fn commit(&mut self, who: &Identity, reason: &str, name: Name, step: Step) -> Result<Committed, ControlError> {
+        let Step { kind, before, delta, meta, whole } = step;
+        if let Some(before) = before.as_ref().filter(|_| delta.is_empty() && meta.is_none()) {
+            let (revision, serial) = (before.revision(), Some(before.serial()));
+            return Ok(Committed { zone: name, revision, serial, changed: false, warnings: Vec::new() });
+        }
+        let revision = Revision(self.head.0 + self.commits.len() as u64 + 1);
+        let version = before.as_ref().map_or(VersionBefore::Absent, |zone| VersionBefore::At(zone.revision()));
+        let deleted = kind == ChangeKind::Delete;
+        let start = before.unwrap_or_else(|| Zone::empty(name.clone()));
+        let (zone, pages) = start.apply(&delta, revision).map_err(edit_error(&name))?;
+        let warnings = if deleted { Vec::new() } else { self.check(&zone, &delta, whole)? };
+        let after = if deleted { NewState::Absent } else { present(&zone, meta.clone(), pages) };
+        let serial = (!deleted).then(|| zone.serial());
+        self.commits.push(Commit {
+            zone: name.clone(),
+            before: version,
+            at: self.shared.now(),
+            actor: who.actor.clone(),
+            reason: reason.to_owned(),
+            kind,
+            delta,
+            after,
+        });
+        if let Some(meta) = meta {
+            self.metas.insert(name.clone(), meta);
+        }
+        self.zones.insert(name.clone(), (!deleted).then_some(zone));
+        Ok(Committed { zone: name, revision, serial, changed: true, warnings })
+    }
+
+    /// The findings about a zone that do not keep it out. Records that a later change may add are only missed.
+    fn check(&self, zone: &Zone, delta: &Delta, whole: bool) -> Result<Vec<Finding>, ControlError> {
+        let limit = self.shared.options.limits.zone_records_max;
+        if zone.records() > limit {
+            return Err(ControlError::TooLarge { what: format!("the number of records of {}", zone.apex()), limit });
+        }
+        let mut findings =
+            if whole { check_zone(zone.apex(), zone) } else { check_touched(zone.apex(), zone, delta.owners()) };
+        for finding in &mut findings {
+            if finding.is_incomplete() && !matches!(finding.code, "no-soa" | "no-ns") {
+                finding.severity = Severity::Warning;
+            }
+        }
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            return Err(ControlError::Invalid { zone: zone.apex().clone(), findings });
+        }
+        findings.truncate(WARNINGS_MAX);
+        Ok(findings)
+    }
+
+    fn current(&self, name: &Name) -> Option<Zone> {
+        match self.zones.get(name) {
+            Some(zone) => zone.clone(),
+            None => self.shared.current(name),
+        }
+    }
+
+    pub(crate) fn meta(&self, name: &Name) -> Result<ZoneMeta, ControlError> {
+        if let Some(meta) = self.metas.get(name) {
+            return Ok(meta.clone());
+        }
+        Ok(self.shared.store.zone(name)?.map(|record| record.meta).unwrap_or_default())
+    }
+
+    /// The zone's metadata with annotations changed, if that changes anything.
+    fn annotated(
+        &self,
+        zone: &Name,
+        annotations: Vec<(String, rokko_model::Annotation)>,
+    ) -> Result<Option<ZoneMeta>, ControlError> {
+        if annotations.is_empty() {
+            return Ok(None);
+        }
+        let before = self.meta(zone)?;
+        let mut meta = before.clone();
+        for (key, annotation) in annotations {
+            if annotation.is_empty() {
+                meta.annotations.remove(&key);
+            } else {
+                meta.annotations.insert(key, annotation);
+            }
+        }
+        Ok((meta != before).then_some(meta))
+    }
+}
+
+fn authorise(who: &Identity, request: &Request) -> Result<(), ControlError> {
+    let zone = request.zone();
+    match request {
+        Request::Edit { edits, annotations, .. } => {
+            let annotated = annotations.iter().filter_map(|(key, _)| key.rsplit(' ').next()?.parse().ok());
+            let types: Vec<Rtype> = edits.iter().map(|edit| edit.target().1).chain(annotated).collect();
+            who.scope.allows(Permission::Edit(zone, &types))?;
+        }
+        _ => who.scope.allows(Permission::Manage(zone))?,
+    }
+    Ok(())
+}
+
+fn present(zone: &Zone, meta: Option<ZoneMeta>, pages: ZonePageChanges) -> NewState {
+    NewState::Present { serial: zone.serial(), records: zone.records(), meta, pages }
+}
+
+fn restore<T>(map: &mut HashMap<Name, T>, name: &Name, value: Option<T>) {
+    match value {
+        Some(value) => drop(map.insert(name.clone(), value)),
+        None => drop(map.remove(name)),
+    }
+}
+
+pub(crate) fn edit_error(zone: &Name) -> impl Fn(EditError) -> ControlError {
+    move |source| ControlError::Edit { zone: zone.clone(), source }
+}
