@@ -42,6 +42,7 @@ impl Ede {
     pub const NOT_AUTHORITATIVE: Self = Self(20);
     pub const NOT_SUPPORTED: Self = Self(21);
     pub const INVALID_DATA: Self = Self(24);
+    pub const INVALID_QUERY_TYPE: Self = Self(30);
 }
 
 /// The class IN.

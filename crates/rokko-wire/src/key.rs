@@ -63,6 +63,14 @@ impl KeyBuf {
         self.push(0);
     }
 
+    /// Appends the octets of another key, whose labels then lie below this one's. What no longer fits is left out.
+    pub fn push_key(&mut self, key: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + key.len()) {
+            room.copy_from_slice(key);
+            self.len += key.len();
+        }
+    }
+
     /// Cuts the key back to `len` octets.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);

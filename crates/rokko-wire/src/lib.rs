@@ -3,8 +3,11 @@
 //! Pure: no socket, file, clock, randomness, thread or async runtime.
 
 pub mod code;
+pub mod compose;
+pub mod edns;
 pub mod key;
 pub mod name;
+pub mod query;
 pub mod rtype;
 
 pub use code::{Ede, Opcode, Rcode};

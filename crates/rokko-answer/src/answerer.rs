@@ -1,0 +1,287 @@
+//! From the bytes of a query to the bytes of its response.
+
+use rokko_wire::compose::{Composer, Full, NameTable, Section};
+use rokko_wire::edns::PAYLOAD_MIN;
+use rokko_wire::query::{Additional, HEADER_LEN, Header, MESSAGE_LEN_MAX, Question, flag};
+use rokko_wire::{Ede, Opcode, Rcode, Rtype, code};
+use rokko_zone::Catalog;
+
+use crate::cookie::Verdict;
+use crate::edns::OptReply;
+use crate::reply::Reply;
+use crate::resolve::{Outcome, Resolution, Scratch, zone_of};
+use crate::settings::{Client, Settings, Transport};
+use crate::{CookieSecrets, Counters, chaos};
+
+/// Answers queries, one at a time; each thread has its own. Holds buffers that are used again for each query.
+pub struct Answerer {
+    settings: Settings,
+    secrets: CookieSecrets,
+    counters: Counters,
+    scratch: Scratch,
+    names: NameTable,
+}
+
+/// What a query is to be answered with, as far as that is known without its zone.
+struct Request {
+    task: Task,
+    /// Where the question ends that is to be repeated; `None` if there is none.
+    question: Option<Question>,
+    opt: Option<OptReply>,
+    /// The most octets that the response may have.
+    limit: usize,
+}
+
+enum Task {
+    /// Nothing but this rcode.
+    Rcode(Rcode, Option<Ede>),
+    /// The server's description of itself.
+    Chaos(Question),
+    /// Hosted data.
+    Zones(Question),
+    /// An UPDATE or NOTIFY, which the zone does not take.
+    Change,
+}
+
+impl Answerer {
+    /// An answerer with these settings; `secrets` make its DNS cookies.
+    pub fn new(settings: Settings, secrets: CookieSecrets) -> Self {
+        let udp_payload_max = settings.udp_payload_max.max(PAYLOAD_MIN);
+        Self {
+            settings: Settings { udp_payload_max, ..settings },
+            secrets,
+            counters: Counters::default(),
+            scratch: Scratch::default(),
+            names: NameTable::default(),
+        }
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Changes the secrets for DNS cookies.
+    pub fn set_cookie_secrets(&mut self, secrets: CookieSecrets) {
+        self.secrets = secrets;
+    }
+
+    /// Writes the response to `query` into `out` and returns its length in octets; 0 if there must be no response,
+    /// that is if the message is a response itself or shorter than a header.
+    ///
+    /// `out` needs 65,535 octets for TCP and the largest UDP payload of the settings for UDP; what does not fit is
+    /// truncated. The message has no length prefix.
+    pub fn answer(&mut self, catalog: &Catalog, query: &[u8], client: &Client, out: &mut [u8]) -> usize {
+        let Some(header) = Header::parse(query).filter(|header| !header.is_response()) else {
+            self.counters.dropped += 1;
+            return 0;
+        };
+        self.counters.queries += 1;
+        self.counters.queries_tcp += u64::from(client.transport == Transport::Tcp);
+        let request = self.read(query, &header, client);
+        self.respond(catalog, query, &header, request, client, out)
+    }
+
+    fn read(&mut self, query: &[u8], header: &Header, client: &Client) -> Request {
+        let mut request = Request {
+            task: Task::Rcode(Rcode::FORMERR, None),
+            question: None,
+            opt: None,
+            limit: match client.transport {
+                Transport::Udp => usize::from(PAYLOAD_MIN),
+                Transport::Tcp => MESSAGE_LEN_MAX,
+            },
+        };
+        let opcode = header.opcode();
+        if !matches!(opcode, Opcode::QUERY | Opcode::NOTIFY | Opcode::UPDATE) {
+            request.task = Task::Rcode(Rcode::NOTIMP, None);
+            return request;
+        }
+        let [questions, answers, authorities, _] = header.counts;
+        if questions == 1 {
+            request.question = Question::parse(query, &mut self.scratch.name).ok();
+        }
+        let end = match request.question {
+            Some(question) => question.end,
+            None if questions == 0 => HEADER_LEN,
+            None => return request,
+        };
+        if let Some(question) = request.question.filter(|_| opcode == Opcode::QUERY) {
+            self.counters.count_qtype(question.qtype);
+            if answers != 0 || authorities != 0 && question.qtype != Rtype::IXFR {
+                return request;
+            }
+        }
+        let Ok(additional) = Additional::parse(query, header, end) else { return request };
+        if let Some(task) = self.read_edns(&additional, client, &mut request) {
+            request.task = task;
+            return request;
+        }
+        request.task = match request.question {
+            Some(_) if opcode != Opcode::QUERY => Task::Change,
+            Some(_) if additional.tsig => Task::Rcode(Rcode::NOTAUTH, None),
+            Some(question) => task_of(question),
+            // A query for a cookie alone (RFC 7873 §5.4).
+            None if opcode == Opcode::QUERY && request.opt.is_some_and(|opt| opt.cookie_verdict().is_some()) => {
+                Task::Rcode(Rcode::NOERROR, None)
+            }
+            None => Task::Rcode(Rcode::FORMERR, None),
+        };
+        request
+    }
+
+    /// Takes in the OPT record; returns what to do if that decides it.
+    fn read_edns(&mut self, additional: &Additional<'_>, client: &Client, request: &mut Request) -> Option<Task> {
+        let edns = additional.edns?;
+        self.counters.queries_edns += 1;
+        self.counters.queries_dnssec_ok += u64::from(edns.dnssec_ok);
+        if client.transport == Transport::Udp {
+            let size = edns.payload_size.clamp(PAYLOAD_MIN, self.settings.udp_payload_max);
+            request.limit = usize::from(size);
+        }
+        let plain = OptReply { dnssec_ok: edns.dnssec_ok, ..OptReply::default() };
+        if edns.version != 0 {
+            request.opt = Some(plain);
+            return Some(Task::Rcode(Rcode::BADVERS, None));
+        }
+        let Ok(opt) = OptReply::new(&edns, &self.settings, &self.secrets, client) else {
+            request.opt = Some(plain);
+            return Some(Task::Rcode(Rcode::FORMERR, None));
+        };
+        match opt.cookie_verdict() {
+            Some(Verdict::New) => self.counters.cookies_new += 1,
+            Some(Verdict::Good) => self.counters.cookies_good += 1,
+            Some(Verdict::Bad) => self.counters.cookies_bad += 1,
+            None => {}
+        }
+        request.opt = Some(opt);
+        None
+    }
+
+    fn respond(
+        &mut self,
+        catalog: &Catalog,
+        query: &[u8],
+        header: &Header,
+        request: Request,
+        client: &Client,
+        out: &mut [u8],
+    ) -> usize {
+        let Request { task, question, mut opt, limit } = request;
+        let limit = limit.min(out.len());
+        let Some(composer) = Composer::new(out, limit, &mut self.names) else { return 0 };
+        let mut reply = Reply {
+            composer,
+            rcode: Rcode::NOERROR,
+            authoritative: false,
+            truncated: false,
+            dnssec_ok: opt.is_some_and(|opt| opt.dnssec_ok),
+        };
+        let copied = question.map(|question| reply.composer.question(&query[HEADER_LEN..question.end]));
+        if copied == Some(Err(Full)) {
+            reply.truncated = true;
+        }
+        let work = Work { catalog, settings: &self.settings, scratch: &mut self.scratch, transport: client.transport };
+        let outcome = work.run(&task, &mut reply, &mut opt, limit);
+        if outcome == Some(Outcome::Referral) {
+            self.counters.referrals += 1;
+        }
+        if let Some(opt) = opt {
+            reply.composer.set_limit(limit);
+            let rcode_high = (reply.rcode.0 >> 4).to_be_bytes()[1];
+            reply.truncated |= opt.write(&mut reply.composer, &self.settings, rcode_high).is_err();
+        }
+        self.counters.count_rcode(reply.rcode);
+        self.counters.truncated += u64::from(reply.truncated);
+        let is_empty = reply.composer.count(Section::Answer) == 0;
+        self.counters.nodata += u64::from(reply.rcode == Rcode::NOERROR && reply.authoritative && is_empty);
+        let mut flags = flag::QR | header.flags & (0x7800 | flag::RD | flag::CD) | reply.rcode.0 & 0x0f;
+        flags |= if reply.authoritative { flag::AA } else { 0 };
+        flags |= if reply.truncated { flag::TC } else { 0 };
+        reply.composer.finish(header.id, flags)
+    }
+}
+
+fn task_of(question: Question) -> Task {
+    match (question.qclass, question.qtype) {
+        (code::CLASS_CH, _) => Task::Chaos(question),
+        // Only a denial record may say that a name has this type (RFC 9824 §3.2).
+        (code::CLASS_IN, Rtype::NXNAME) => Task::Rcode(Rcode::FORMERR, Some(Ede::INVALID_QUERY_TYPE)),
+        (code::CLASS_IN, Rtype::AXFR | Rtype::IXFR) => Task::Rcode(Rcode::REFUSED, Some(Ede::PROHIBITED)),
+        (code::CLASS_IN | code::CLASS_ANY, _) => Task::Zones(question),
+        _ => Task::Rcode(Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
+    }
+}
+
+/// What the tasks work with.
+struct Work<'a> {
+    catalog: &'a Catalog,
+    settings: &'a Settings,
+    scratch: &'a mut Scratch,
+    transport: Transport,
+}
+
+impl Work<'_> {
+    /// Fills in the response but for the OPT record, for which room is left.
+    fn run(self, task: &Task, reply: &mut Reply<'_>, opt: &mut Option<OptReply>, limit: usize) -> Option<Outcome> {
+        let reserve = |reply: &mut Reply<'_>, opt: &Option<OptReply>| {
+            let opt_len = opt.as_ref().map_or(0, |opt| opt.len(self.settings));
+            reply.composer.set_limit(limit.saturating_sub(opt_len));
+        };
+        reserve(reply, opt);
+        let (rcode, error) = match *task {
+            Task::Rcode(rcode, error) => (rcode, error),
+            Task::Chaos(question) => {
+                let qname = self.scratch.name.as_bytes();
+                let written = chaos::answer(reply, self.settings, qname, question.qtype);
+                reply.truncated |= written.is_err();
+                return None;
+            }
+            Task::Change => match self.catalog.find(self.scratch.name.as_bytes()) {
+                Some(zone) if zone.apex().as_bytes() == self.scratch.name.as_bytes() => {
+                    (Rcode::REFUSED, Some(Ede::PROHIBITED))
+                }
+                _ => (Rcode::NOTAUTH, Some(Ede::NOT_AUTHORITATIVE)),
+            },
+            Task::Zones(question) => match zone_of(self.catalog, &self.scratch.name, question.qtype) {
+                None => (Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
+                Some(zone) => {
+                    opt.iter_mut().for_each(|opt| opt.set_zone(&zone));
+                    reserve(reply, opt);
+                    return self.resolve(&zone, question, reply, opt);
+                }
+            },
+        };
+        reply.rcode = rcode;
+        if let (Some(opt), Some(error)) = (opt, error) {
+            opt.set_error(error);
+        }
+        None
+    }
+
+    fn resolve(
+        self,
+        zone: &rokko_zone::Zone,
+        question: Question,
+        reply: &mut Reply<'_>,
+        opt: &mut Option<OptReply>,
+    ) -> Option<Outcome> {
+        let found = Resolution {
+            catalog: self.catalog,
+            settings: self.settings,
+            scratch: self.scratch,
+            reply,
+            qtype: question.qtype,
+            transport: self.transport,
+            chain: crate::resolve::Chain::default(),
+        }
+        .run(zone);
+        if let (Ok(Outcome::Failure), Some(opt)) = (found, opt.as_mut()) {
+            opt.set_error(Ede::NOT_READY);
+        }
+        reply.truncated |= found == Err(Full);
+        // No zone of class ANY exists to be authoritative for.
+        reply.authoritative &= question.qclass != code::CLASS_ANY;
+        found.ok()
+    }
+}

@@ -1,0 +1,394 @@
+//! The algorithm of RFC 1034 §4.3.2 over the hosted zones.
+//!
+//! ```text
+//!            ┌───────────── another name ──────────────┐
+//!  zone ──► locate ──► CNAME, DNAME ──► target ──► same zone? ── no ──► the zone that hosts it, or the end
+//!              ├─► cut                 → referral
+//!              ├─► node, wildcard      → the RRset, or NODATA
+//!              ├─► empty non-terminal  → NODATA
+//!              └─► nowhere             → NXDOMAIN
+//! ```
+
+use rokko_wire::compose::{Full, Owner, QUESTION_NAME, Section};
+use rokko_wire::query::FoldedName;
+use rokko_wire::{KeyBuf, Rcode, Rtype, code};
+use rokko_zone::zone::negative_ttl;
+use rokko_zone::{Catalog, Denial, NodeRef, RrsetRef, Zone, ZoneGuard};
+
+use crate::denial::{Proofs, Subject};
+use crate::locate::{Place, locate};
+use crate::referral::{self, set_key, set_target, write_proofs};
+use crate::reply::Reply;
+use crate::settings::{AnyPolicy, Settings, Transport};
+
+/// The most names of a chain that are remembered to find a loop.
+const CHAIN_MAX: usize = 32;
+
+/// Buffers that are kept from query to query.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// The name that is looked for: the query's, then that of the last CNAME.
+    pub(crate) name: FoldedName,
+    key: KeyBuf,
+    wildcard: KeyBuf,
+    target: FoldedName,
+    target_key: KeyBuf,
+}
+
+/// How the search ended, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There is an answer, be it the start of a chain.
+    Answer,
+    /// The name exists, the type does not.
+    NoData,
+    /// The name does not exist.
+    NameError,
+    /// Another server is to be asked.
+    Referral,
+    /// The zone cannot be answered from.
+    Failure,
+}
+
+/// One query on its way through the zones.
+pub(crate) struct Resolution<'q, 'm> {
+    pub(crate) catalog: &'q Catalog,
+    pub(crate) settings: &'q Settings,
+    pub(crate) scratch: &'q mut Scratch,
+    pub(crate) reply: &'q mut Reply<'m>,
+    pub(crate) qtype: Rtype,
+    pub(crate) transport: Transport,
+    pub(crate) chain: Chain,
+}
+
+/// Where the owners of the CNAME records stand in the message.
+#[derive(Default)]
+pub(crate) struct Chain {
+    owners: [u16; CHAIN_MAX],
+    len: usize,
+}
+
+/// What to do after one name.
+enum Step {
+    Done(Outcome),
+    Follow,
+}
+
+/// The deepest zone that answers for a name and a type: for DS at the apex of a hosted zone, the zone above
+/// (RFC 4035 §3.1.4.1).
+pub(crate) fn zone_of(catalog: &Catalog, name: &FoldedName, qtype: Rtype) -> Option<ZoneGuard> {
+    let zone = catalog.find(name.as_bytes())?;
+    if qtype == Rtype::DS && zone.apex().as_bytes() == name.as_bytes() {
+        return catalog.find_above(name.as_bytes()).or(Some(zone));
+    }
+    Some(zone)
+}
+
+impl Resolution<'_, '_> {
+    /// Answers for the name in the scratch buffers, which lies in `zone`.
+    pub(crate) fn run(&mut self, zone: &Zone) -> Result<Outcome, Full> {
+        self.in_zone(zone, Proofs::new())
+    }
+
+    fn in_zone<'z>(&mut self, zone: &'z Zone, mut proofs: Proofs<'z>) -> Result<Outcome, Full> {
+        if zone.apex_node().is_none_or(|apex| !apex.has(Rtype::SOA)) {
+            return self.without_zone(&proofs);
+        }
+        loop {
+            if !set_key(zone, &self.scratch.name, &mut self.scratch.key) {
+                return self.without_zone(&proofs);
+            }
+            if let Step::Done(outcome) = self.step(zone, &mut proofs)? {
+                write_proofs(self.reply, &proofs)?;
+                return Ok(outcome);
+            }
+            let Some(next) = zone_of(self.catalog, &self.scratch.name, self.qtype) else {
+                write_proofs(self.reply, &proofs)?;
+                return Ok(Outcome::Answer);
+            };
+            if next.apex() != zone.apex() {
+                return self.in_zone(&next, proofs);
+            }
+        }
+    }
+
+    /// Ends where no zone's data can be used: a failure unless a chain has led here.
+    fn without_zone(&mut self, proofs: &Proofs<'_>) -> Result<Outcome, Full> {
+        if self.chain.len > 0 {
+            write_proofs(self.reply, proofs)?;
+            return Ok(Outcome::Answer);
+        }
+        self.reply.rcode = Rcode::SERVFAIL;
+        Ok(Outcome::Failure)
+    }
+
+    /// Deals with one name, whose key is set.
+    fn step<'z>(&mut self, zone: &'z Zone, proofs: &mut Proofs<'z>) -> Result<Step, Full> {
+        let scratch = &mut *self.scratch;
+        let located = locate(zone, scratch.key.as_bytes(), &mut scratch.wildcard);
+        let at_name = |node: NodeRef<'_>| node.key().len() == scratch.key.as_bytes().len();
+        let place = match located.place {
+            // The parent's side of a cut answers for DS (RFC 4035 §3.1.4.1).
+            Place::Cut(node) if self.qtype == Rtype::DS && at_name(node) => Place::Node(node),
+            place => place,
+        };
+        if !matches!(place, Place::Cut(_)) && self.chain.len == 0 {
+            self.reply.authoritative = true;
+        }
+        match place {
+            Place::Cut(node) => self.refer(zone, located.encloser_len, node, proofs),
+            Place::Dname(node) => self.substitute(node),
+            Place::Node(node) => self.at_node(zone, node, located.encloser_len, false, proofs),
+            Place::Wildcard(node) => self.at_node(zone, node, located.encloser_len, true, proofs),
+            Place::EmptyNonTerminal | Place::EmptyWildcard => {
+                let is_wildcard = matches!(place, Place::EmptyWildcard);
+                self.no_data(zone, None, located.encloser_len, is_wildcard, proofs)
+            }
+            Place::Absent => {
+                if self.wants_proofs(zone) {
+                    proofs.name_error(self.subject(zone, located.encloser_len));
+                }
+                self.reply.rcode = Rcode::NXDOMAIN;
+                self.negative_soa(zone)?;
+                Ok(Step::Done(Outcome::NameError))
+            }
+        }
+    }
+
+    fn refer<'z>(
+        &mut self,
+        zone: &'z Zone,
+        encloser_len: usize,
+        cut: NodeRef<'z>,
+        proofs: &mut Proofs<'z>,
+    ) -> Result<Step, Full> {
+        let scratch = &mut *self.scratch;
+        let subject = Subject {
+            zone,
+            name: &scratch.name,
+            key: scratch.key.as_bytes(),
+            encloser_len,
+            wildcard: scratch.wildcard.as_bytes(),
+        };
+        referral::delegation(self.reply, subject, cut, proofs)?;
+        write_proofs(self.reply, proofs)?;
+        referral::glue(self.reply, zone, cut, &mut scratch.target, &mut scratch.target_key)?;
+        *proofs = Proofs::new();
+        Ok(Step::Done(Outcome::Referral))
+    }
+
+    /// Answers from the name's node, or from that of the wildcard which stands in for the name.
+    fn at_node<'z>(
+        &mut self,
+        zone: &'z Zone,
+        node: NodeRef<'z>,
+        encloser_len: usize,
+        is_wildcard: bool,
+        proofs: &mut Proofs<'z>,
+    ) -> Result<Step, Full> {
+        let found = match self.qtype {
+            Rtype::ANY => return self.any(zone, node, encloser_len, is_wildcard, proofs),
+            Rtype::RRSIG => node.rrset(Rtype::RRSIG),
+            qtype => node.rrset(qtype),
+        };
+        if let Some(rrset) = found {
+            self.prove_wildcard(zone, encloser_len, is_wildcard, proofs);
+            self.answer(node, rrset)?;
+            if !self.settings.minimal {
+                self.additional(zone, rrset)?;
+            }
+            return Ok(Step::Done(Outcome::Answer));
+        }
+        // RRSIG and NSEC stand beside a CNAME record, so they are not followed (RFC 4035 §2.5).
+        let alias = if matches!(self.qtype, Rtype::RRSIG | Rtype::NSEC) { None } else { node.rrset(Rtype::CNAME) };
+        let Some(alias) = alias else { return self.no_data(zone, Some(node), encloser_len, is_wildcard, proofs) };
+        self.prove_wildcard(zone, encloser_len, is_wildcard, proofs);
+        self.answer(node, alias)?;
+        let target = alias.rdatas().next().unwrap_or(&[]);
+        if self.scratch.target.load(target).is_err() {
+            return Ok(Step::Done(Outcome::Answer));
+        }
+        std::mem::swap(&mut self.scratch.name, &mut self.scratch.target);
+        Ok(self.follow())
+    }
+
+    fn prove_wildcard<'z>(
+        &mut self,
+        zone: &'z Zone,
+        encloser_len: usize,
+        is_wildcard: bool,
+        proofs: &mut Proofs<'z>,
+    ) {
+        if is_wildcard && self.wants_proofs(zone) {
+            proofs.wildcard_answer(self.subject(zone, encloser_len));
+        }
+    }
+
+    /// Answers for all types at once (RFC 8482).
+    fn any<'z>(
+        &mut self,
+        zone: &'z Zone,
+        node: NodeRef<'z>,
+        encloser_len: usize,
+        is_wildcard: bool,
+        proofs: &mut Proofs<'z>,
+    ) -> Result<Step, Full> {
+        self.prove_wildcard(zone, encloser_len, is_wildcard, proofs);
+        let is_signed = zone.denial() != Denial::None;
+        match (self.settings.any, self.transport) {
+            (AnyPolicy::FullOverTcp, Transport::Tcp) => {
+                // With DO each RRset brings its signatures along.
+                let skipped = self.reply.dnssec_ok.then_some(Rtype::RRSIG);
+                for rrset in node.rrsets().filter(|rrset| Some(rrset.rtype()) != skipped) {
+                    self.answer(node, rrset)?;
+                }
+            }
+            (AnyPolicy::Hinfo, _) if !is_signed => self.made_up_hinfo()?,
+            _ => {
+                let preferred = node.rrsets().find(|rrset| !rrset.rtype().is_signing_product());
+                if let Some(rrset) = preferred.or_else(|| node.rrsets().next()) {
+                    self.answer(node, rrset)?;
+                }
+            }
+        }
+        Ok(Step::Done(Outcome::Answer))
+    }
+
+    fn made_up_hinfo(&mut self) -> Result<(), Full> {
+        let rdata: &[u8] = b"\x07RFC8482\x00";
+        let kind = (Rtype::HINFO, code::CLASS_IN);
+        self.with_owner(|reply, owner| {
+            reply.composer.rrset(Section::Answer, owner, kind, 3600, std::iter::once(rdata)).map(|_| ())
+        })
+    }
+
+    /// Writes an RRset to the answer section, owned by the name that was looked for.
+    fn answer(&mut self, node: NodeRef<'_>, rrset: RrsetRef<'_>) -> Result<(), Full> {
+        if rrset.rtype() == Rtype::RRSIG {
+            return self.signatures(node, rrset);
+        }
+        self.with_owner(|reply, owner| reply.rrset(Section::Answer, owner, node, rrset, rrset.ttl().as_secs()))
+    }
+
+    /// Writes all signatures of a node, each with the TTL of what it covers.
+    fn signatures(&mut self, node: NodeRef<'_>, signatures: RrsetRef<'_>) -> Result<(), Full> {
+        let mark = self.reply.composer.mark();
+        for rdata in signatures.rdatas() {
+            let covered = rdata.first_chunk().and_then(|octets| node.rrset(Rtype(u16::from_be_bytes(*octets))));
+            let ttl = covered.unwrap_or(signatures).ttl().as_secs();
+            let kind = (Rtype::RRSIG, code::CLASS_IN);
+            let written = self.with_owner(|reply, owner| {
+                reply.composer.rrset(Section::Answer, owner, kind, ttl, std::iter::once(rdata)).map(|_| ())
+            });
+            if written.is_err() {
+                self.reply.composer.return_to(mark);
+                return written;
+            }
+        }
+        Ok(())
+    }
+
+    fn with_owner(
+        &mut self,
+        write: impl FnOnce(&mut Reply<'_>, Owner<'_>) -> Result<(), Full>,
+    ) -> Result<(), Full> {
+        let owner = if self.chain.len == 0 { QUESTION_NAME } else { Owner::Name(self.scratch.name.as_bytes()) };
+        write(self.reply, owner)
+    }
+
+    /// Substitutes by DNAME and synthesises the CNAME record for it (RFC 6672 §3.1).
+    fn substitute(&mut self, node: NodeRef<'_>) -> Result<Step, Full> {
+        let Some(dname) = node.rrset(Rtype::DNAME) else { return Ok(Step::Done(Outcome::Failure)) };
+        let scratch = &mut *self.scratch;
+        let ttl = dname.ttl().as_secs();
+        let below = scratch.key.as_bytes()[node.key().len()..].iter().filter(|&&octet| octet == 0).count();
+        let owner = Owner::Name(scratch.name.suffix(below));
+        self.reply.rrset(Section::Answer, owner, node, dname, ttl)?;
+        scratch.target.clone_from(&scratch.name);
+        let target = dname.rdatas().next().unwrap_or(&[]);
+        if scratch.target.replace_suffix(scratch.name.label_start(below), target).is_err() {
+            self.reply.rcode = Rcode::YXDOMAIN;
+            return Ok(Step::Done(Outcome::Answer));
+        }
+        let owner = if self.chain.len == 0 { QUESTION_NAME } else { Owner::Name(scratch.name.as_bytes()) };
+        let kind = (Rtype::CNAME, code::CLASS_IN);
+        let target = std::iter::once(scratch.target.as_bytes());
+        self.reply.composer.rrset(Section::Answer, owner, kind, ttl, target)?;
+        std::mem::swap(&mut scratch.name, &mut scratch.target);
+        Ok(self.follow())
+    }
+
+    /// Goes on to the target of the CNAME record just written, unless the chain is too long or a loop.
+    fn follow(&mut self) -> Step {
+        let owner = self.reply.composer.last_owner();
+        let limit = usize::from(self.settings.cname_chain_max).min(CHAIN_MAX);
+        let Some(owner) = owner.filter(|_| self.chain.len < limit) else { return Step::Done(Outcome::Answer) };
+        self.chain.owners[self.chain.len] = owner;
+        self.chain.len += 1;
+        let name = self.scratch.name.as_bytes();
+        let is_loop = self.chain.owners[..self.chain.len].iter().any(|&at| self.reply.composer.name_is(at, name));
+        if is_loop { Step::Done(Outcome::Answer) } else { Step::Follow }
+    }
+
+    fn no_data<'z>(
+        &mut self,
+        zone: &'z Zone,
+        node: Option<NodeRef<'z>>,
+        encloser_len: usize,
+        is_wildcard: bool,
+        proofs: &mut Proofs<'z>,
+    ) -> Result<Step, Full> {
+        if self.wants_proofs(zone) {
+            let subject = self.subject(zone, encloser_len);
+            if is_wildcard {
+                proofs.wildcard_no_data(subject, node);
+            } else {
+                proofs.no_data(subject, node);
+            }
+        }
+        self.negative_soa(zone)?;
+        Ok(Step::Done(Outcome::NoData))
+    }
+
+    /// Writes the SOA record of a negative answer (RFC 2308 §3).
+    fn negative_soa(&mut self, zone: &Zone) -> Result<(), Full> {
+        let Some(apex) = zone.apex_node() else { return Ok(()) };
+        let Some(soa) = apex.rrset(Rtype::SOA) else { return Ok(()) };
+        let owner = Owner::Name(zone.apex().as_bytes());
+        self.reply.rrset(Section::Authority, owner, apex, soa, negative_ttl(soa).as_secs())
+    }
+
+    /// Writes addresses of the names that an answer points to, as far as they fit.
+    fn additional(&mut self, zone: &Zone, rrset: RrsetRef<'_>) -> Result<(), Full> {
+        let name_at = match rrset.rtype() {
+            Rtype::NS => 0,
+            Rtype::MX | Rtype::SVCB | Rtype::HTTPS => 2,
+            Rtype::SRV => 6,
+            _ => return Ok(()),
+        };
+        let scratch = &mut *self.scratch;
+        for rdata in rrset.rdatas() {
+            let wire = rdata.get(name_at..).unwrap_or(&[]);
+            if set_target(zone, wire, &mut scratch.target, &mut scratch.target_key)
+                && referral::addresses(self.reply, zone, &scratch.target, &scratch.target_key).is_err()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn wants_proofs(&self, zone: &Zone) -> bool {
+        self.reply.dnssec_ok && zone.denial() != Denial::None
+    }
+
+    fn subject<'z>(&self, zone: &'z Zone, encloser_len: usize) -> Subject<'_, 'z> {
+        Subject {
+            zone,
+            name: &self.scratch.name,
+            key: self.scratch.key.as_bytes(),
+            encloser_len,
+            wildcard: self.scratch.wildcard.as_bytes(),
+        }
+    }
+}

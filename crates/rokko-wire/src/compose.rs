@@ -1,0 +1,418 @@
+//! Composing a response into a caller's buffer, with name compression (RFC 1035 §4.1.4, RFC 3597 §4).
+//!
+//! Every name suffix that is written is remembered in a small table from (parent suffix, label) to its offset. A name
+//! is compressed by walking its labels from the root outwards through that table, so the cost is one probe per label,
+//! and a hit is always compared with the octets in the message.
+
+use crate::name::{LABEL_LEN_MAX, Labels};
+use crate::query::HEADER_LEN;
+use crate::rtype::Rtype;
+
+/// The last offset that a compression pointer reaches.
+const POINTER_MAX: usize = 0x3fff;
+/// Slots of a name table: a power of two. A table that is full only compresses less.
+const SLOTS: usize = 256;
+/// How many slots are tried for one suffix.
+const PROBES: usize = 4;
+/// The offset that stands for the root in the table; no name starts in the header.
+const ROOT: u16 = 0;
+
+/// The message has no room for what was to be written; nothing of it was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message is full")]
+pub struct Full;
+
+/// A section that holds records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// The answer section.
+    Answer = 1,
+    /// The authority section.
+    Authority = 2,
+    /// The additional section.
+    Additional = 3,
+}
+
+/// The owner of an RRset that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'a> {
+    /// A name that stands at this offset of the message already; the question's name is at 12.
+    At(u16),
+    /// A valid name in uncompressed wire form.
+    Name(&'a [u8]),
+}
+
+/// The question's name, once the question is written.
+pub const QUESTION_NAME: Owner<'static> = Owner::At(12);
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    epoch: u32,
+    parent: u16,
+    offset: u16,
+}
+
+/// Remembers where name suffixes stand in one message; reused from message to message.
+pub struct NameTable {
+    slots: [Slot; SLOTS],
+    epoch: u32,
+}
+
+impl Default for NameTable {
+    fn default() -> Self {
+        Self { slots: [Slot::default(); SLOTS], epoch: 0 }
+    }
+}
+
+impl NameTable {
+    fn forget(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.slots = [Slot::default(); SLOTS];
+            self.epoch = 1;
+        }
+    }
+
+    fn find(&self, message: &[u8], parent: u16, label: &[u8]) -> Option<u16> {
+        let hash = hash(parent, label);
+        for probe in 0..PROBES {
+            let slot = &self.slots[(hash + probe) % SLOTS];
+            if slot.epoch != self.epoch {
+                return None;
+            }
+            if slot.parent == parent && label_at(message, slot.offset).eq_ignore_ascii_case(label) {
+                return Some(slot.offset);
+            }
+        }
+        None
+    }
+
+    fn insert(&mut self, parent: u16, label: &[u8], offset: u16) {
+        let hash = hash(parent, label);
+        for probe in 0..PROBES {
+            let slot = &mut self.slots[(hash + probe) % SLOTS];
+            if slot.epoch != self.epoch {
+                *slot = Slot { epoch: self.epoch, parent, offset };
+                return;
+            }
+        }
+    }
+}
+
+fn hash(parent: u16, label: &[u8]) -> usize {
+    let seed = 0x9e37_79b9 ^ u32::from(parent);
+    let mixed = label.iter().fold(seed, |hash, &octet| (hash ^ u32::from(octet | 0x20)).wrapping_mul(0x0100_0193));
+    (mixed ^ mixed >> 15) as usize
+}
+
+fn label_at(message: &[u8], offset: u16) -> &[u8] {
+    let at = usize::from(offset);
+    let len = message.get(at).map_or(0, |&len| usize::from(len));
+    message.get(at + 1..=at + len).unwrap_or(&[])
+}
+
+/// A place to return to when what follows does not fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    len: usize,
+    counts: [u16; 4],
+}
+
+/// Writes one message into a buffer and never beyond its limit.
+pub struct Composer<'m> {
+    out: &'m mut [u8],
+    len: usize,
+    limit: usize,
+    counts: [u16; 4],
+    table: &'m mut NameTable,
+    question_known: bool,
+    last_owner: Option<u16>,
+}
+
+impl<'m> Composer<'m> {
+    /// Starts a message of at most `limit` octets; `None` if the buffer cannot take a header.
+    pub fn new(out: &'m mut [u8], limit: usize, table: &'m mut NameTable) -> Option<Self> {
+        let limit = limit.min(out.len());
+        table.forget();
+        (limit >= HEADER_LEN).then_some(Self {
+            out,
+            len: HEADER_LEN,
+            limit,
+            counts: [0; 4],
+            table,
+            question_known: false,
+            last_owner: None,
+        })
+    }
+
+    /// Sets the most octets that the message may have; what is written already stays.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(self.out.len());
+    }
+
+    /// The octets written so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing but the header's room is there yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == HEADER_LEN
+    }
+
+    /// How many records `section` has.
+    pub fn count(&self, section: Section) -> u16 {
+        self.counts[section as usize]
+    }
+
+    /// The octets that may still be written.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.len)
+    }
+
+    /// A place that [`Composer::return_to`] comes back to.
+    pub fn mark(&self) -> Mark {
+        Mark { len: self.len, counts: self.counts }
+    }
+
+    /// Takes back all that was written since `mark`.
+    pub fn return_to(&mut self, mark: Mark) {
+        if self.len != mark.len {
+            self.len = mark.len;
+            self.counts = mark.counts;
+            self.table.forget();
+            self.question_known = false;
+        }
+    }
+
+    /// Copies the one question, as octets of a parsed query, so that its case is preserved.
+    pub fn question(&mut self, octets: &[u8]) -> Result<(), Full> {
+        self.put(octets)?;
+        self.counts[0] = 1;
+        Ok(())
+    }
+
+    /// Writes the records of one RRset, all of them or none; returns how many.
+    pub fn rrset<'r>(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        (rtype, class): (Rtype, u16),
+        ttl: u32,
+        rdatas: impl Iterator<Item = &'r [u8]>,
+    ) -> Result<u16, Full> {
+        let mark = self.mark();
+        let mut owner = owner;
+        let mut count = 0;
+        for rdata in rdatas {
+            let Ok(at) = self.record(owner, (rtype, class), ttl, rdata) else {
+                self.return_to(mark);
+                return Err(Full);
+            };
+            owner = at.map_or(owner, Owner::At);
+            self.last_owner = at;
+            count += 1;
+        }
+        let counted = &mut self.counts[section as usize];
+        *counted = counted.saturating_add(count);
+        Ok(count)
+    }
+
+    /// Writes one record; returns where its owner stands, if a pointer reaches that.
+    fn record(&mut self, owner: Owner<'_>, kind: (Rtype, u16), ttl: u32, rdata: &[u8]) -> Result<Option<u16>, Full> {
+        let owner_at = match owner {
+            Owner::At(offset) => {
+                self.put(&(0xc000 | offset).to_be_bytes())?;
+                Some(offset)
+            }
+            Owner::Name(wire) => self.name(wire)?,
+        };
+        let [type_high, type_low] = kind.0.0.to_be_bytes();
+        let [class_high, class_low] = kind.1.to_be_bytes();
+        let [ttl_0, ttl_1, ttl_2, ttl_3] = ttl.to_be_bytes();
+        let layout = Layout::of(kind.0);
+        let len = u16::try_from(rdata.len()).map_err(|_| Full)?;
+        let [len_high, len_low] = if layout.is_none() { len.to_be_bytes() } else { [0, 0] };
+        self.put(&[type_high, type_low, class_high, class_low, ttl_0, ttl_1, ttl_2, ttl_3, len_high, len_low])?;
+        if let Some(layout) = layout { self.compressed_rdata(layout, rdata)? } else { self.put(rdata)? }
+        Ok(owner_at)
+    }
+
+    /// Writes rdata with compressed names, and its length into the two octets before.
+    fn compressed_rdata(&mut self, layout: Layout, rdata: &[u8]) -> Result<(), Full> {
+        let start = self.len;
+        let (fixed, mut rest) = rdata.split_at_checked(layout.octets_before).unwrap_or((rdata, &[]));
+        self.put(fixed)?;
+        for _ in 0..layout.names {
+            // Rdata that is no name stays as it is: what the zone holds is what is served.
+            let Ok(len) = crate::name::wire_len(rest) else { break };
+            self.name(&rest[..len])?;
+            rest = &rest[len..];
+        }
+        self.put(rest)?;
+        let len = u16::try_from(self.len - start).map_err(|_| Full)?;
+        self.out[start - 2..start].copy_from_slice(&len.to_be_bytes());
+        Ok(())
+    }
+
+    /// Writes the valid uncompressed name `wire`, compressed; returns where it stands if a pointer reaches that.
+    fn name(&mut self, wire: &[u8]) -> Result<Option<u16>, Full> {
+        if !self.question_known {
+            self.index_question();
+        }
+        let mut starts = [0u8; 128];
+        let mut count = 0;
+        let mut at = 0;
+        while let Some(&len @ 1..) = wire.get(at) {
+            #[expect(clippy::cast_possible_truncation, reason = "a valid name has at most 255 octets")]
+            {
+                starts[count & 127] = at as u8;
+            }
+            count += 1;
+            at += usize::from(len) + 1;
+        }
+        let mut known = ROOT;
+        let mut plain = count;
+        while plain > 0 {
+            let Some(found) = self.table.find(&self.out[..self.len], known, label_of(wire, starts[plain - 1])) else {
+                break;
+            };
+            known = found;
+            plain -= 1;
+        }
+        let plain_len = if plain == count { at } else { usize::from(starts[plain]) };
+        let start = self.len;
+        self.put(&wire[..plain_len])?;
+        let end = if known == ROOT { self.put(&[0]) } else { self.put(&(0xc000 | known).to_be_bytes()) };
+        if end.is_err() {
+            self.len = start;
+            return Err(Full);
+        }
+        for &label_start in starts[..plain].iter().rev() {
+            let Some(offset) = reachable(start + usize::from(label_start)) else { return Ok(None) };
+            self.table.insert(known, label_of(wire, label_start), offset);
+            known = offset;
+        }
+        Ok((known != ROOT).then_some(known))
+    }
+
+    fn index_question(&mut self) {
+        self.question_known = true;
+        if self.counts[0] == 0 {
+            return;
+        }
+        let mut starts = [0usize; 128];
+        let mut count = 0;
+        let mut at = HEADER_LEN;
+        for label in Labels::of(&self.out[HEADER_LEN..self.len]) {
+            starts[count & 127] = at;
+            count += 1;
+            at += label.len() + 1;
+        }
+        let mut parent = ROOT;
+        for &start in starts[..count].iter().rev() {
+            let Some(offset) = reachable(start) else { return };
+            self.table.insert(parent, label_at(&self.out[..self.len], offset), offset);
+            parent = offset;
+        }
+    }
+
+    /// Writes an OPT record (RFC 6891 §6.1.2) whose options have `options_len` octets; the options must follow.
+    pub fn opt_head(&mut self, payload_size: u16, rcode_high: u8, dnssec_ok: bool, options_len: u16) -> Result<(), Full> {
+        let [size_high, size_low] = payload_size.to_be_bytes();
+        let [len_high, len_low] = options_len.to_be_bytes();
+        let flags = if dnssec_ok { 0x80 } else { 0 };
+        if self.room() < crate::edns::OPT_LEN + usize::from(options_len) {
+            return Err(Full);
+        }
+        self.put(&[0, 0, 41, size_high, size_low, rcode_high, 0, flags, 0, len_high, len_low])?;
+        self.counts[3] += 1;
+        Ok(())
+    }
+
+    /// Writes the code, the length and the parts of one option.
+    pub fn option(&mut self, code: u16, parts: &[&[u8]]) -> Result<(), Full> {
+        let len = u16::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).map_err(|_| Full)?;
+        self.put(&code.to_be_bytes())?;
+        self.put(&len.to_be_bytes())?;
+        parts.iter().try_for_each(|part| self.put(part))
+    }
+
+    /// Where the owner of the last record written stands, if a pointer reaches that.
+    pub fn last_owner(&self) -> Option<u16> {
+        self.last_owner
+    }
+
+    /// Whether the name at `offset` of the message, written before, is the uncompressed name `wire`.
+    pub fn name_is(&self, offset: u16, wire: &[u8]) -> bool {
+        let mut at = usize::from(offset);
+        let mut labels = Labels::of(wire);
+        // Pointers only lead backwards, so at most one of them stands before each label.
+        for _ in 0..2 * 128 {
+            match self.out.get(at).copied() {
+                Some(high @ 0xc0..) => {
+                    let low = self.out.get(at + 1).copied().unwrap_or(0);
+                    at = usize::from(u16::from_be_bytes([high & 0x3f, low]));
+                }
+                Some(0) => return labels.next().is_none(),
+                Some(len) if usize::from(len) <= LABEL_LEN_MAX => {
+                    let Some(label) = labels.next() else { return false };
+                    let written = self.out.get(at + 1..=at + usize::from(len)).unwrap_or(&[]);
+                    if !written.eq_ignore_ascii_case(label) {
+                        return false;
+                    }
+                    at += usize::from(len) + 1;
+                }
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Writes the header; returns the message's length.
+    pub fn finish(self, id: u16, flags: u16) -> usize {
+        let words = [id, flags, self.counts[0], self.counts[1], self.counts[2], self.counts[3]];
+        for (slot, word) in self.out.chunks_exact_mut(2).zip(words) {
+            slot.copy_from_slice(&word.to_be_bytes());
+        }
+        self.len
+    }
+
+    fn put(&mut self, octets: &[u8]) -> Result<(), Full> {
+        let end = self.len + octets.len();
+        if end > self.limit {
+            return Err(Full);
+        }
+        self.out[self.len..end].copy_from_slice(octets);
+        self.len = end;
+        Ok(())
+    }
+}
+
+fn label_of(wire: &[u8], start: u8) -> &[u8] {
+    let start = usize::from(start);
+    &wire[start + 1..=start + usize::from(wire[start])]
+}
+
+fn reachable(offset: usize) -> Option<u16> {
+    u16::try_from(offset).ok().filter(|_| offset <= POINTER_MAX)
+}
+
+/// Where the compressible names of a type's rdata lie (the types of RFC 1035 only, RFC 3597 §4).
+#[derive(Clone, Copy)]
+struct Layout {
+    octets_before: usize,
+    names: usize,
+}
+
+impl Layout {
+    fn of(rtype: Rtype) -> Option<Self> {
+        let (octets_before, names) = match rtype {
+            Rtype::NS | Rtype::CNAME | Rtype::PTR | Rtype::MD | Rtype::MF | Rtype::MB | Rtype::MG | Rtype::MR => (0, 1),
+            Rtype::SOA | Rtype::MINFO => (0, 2),
+            Rtype::MX => (2, 1),
+            _ => return None,
+        };
+        Some(Self { octets_before, names })
+    }
+}
