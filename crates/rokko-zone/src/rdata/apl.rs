@@ -32,7 +32,7 @@ fn append(family: u16, prefix: &str, negated: bool, address: &[u8], out: &mut Ve
     let used = address.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
     out.extend_from_slice(&family.to_be_bytes());
     out.push(prefix);
-    out.push(u8::from(negated) << 7 | u8::try_from(used).ok()?);
+    out.push((u8::from(negated) << 7) | u8::try_from(used).ok()?);
     out.extend_from_slice(&address[..used]);
     Some(())
 }
@@ -82,8 +82,8 @@ pub(super) fn write(mut octets: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
         let mut address = [0; 16];
         address[..item.address.len()].copy_from_slice(item.address);
         if item.family == IPV4 {
-            let [a, b, c, d, ..] = address;
-            write!(f, "{}", Ipv4Addr::new(a, b, c, d))?;
+            let address = address.first_chunk::<4>().copied().unwrap_or_default();
+            write!(f, "{}", Ipv4Addr::from(address))?;
         } else {
             write!(f, "{}", Ipv6Addr::from(address))?;
         }

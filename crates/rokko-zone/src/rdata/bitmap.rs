@@ -51,7 +51,7 @@ pub(super) fn write(octets: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
     for (number, bits) in Windows(octets).flatten() {
         for (index, octet) in (0_u16..).zip(bits) {
             for bit in (0..8).filter(|bit| octet & (0x80 >> bit) != 0) {
-                write!(f, "{separator}{}", Rtype(u16::from(number) << 8 | index * 8 | bit))?;
+                write!(f, "{separator}{}", Rtype((u16::from(number) << 8) | (index * 8) | bit))?;
                 separator = " ";
             }
         }

@@ -84,7 +84,7 @@ fn parse_size(words: &mut Words<'_, '_>, default: u8) -> Result<u8, RdataError> 
         exponent += 1;
     }
     let mantissa = u8::try_from(mantissa).map_err(|_| words.wrong(expected))?;
-    Ok(mantissa << 4 | exponent)
+    Ok((mantissa << 4) | exponent)
 }
 
 fn metres(word: &[u8]) -> &[u8] {

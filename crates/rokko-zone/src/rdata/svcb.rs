@@ -94,9 +94,11 @@ fn parse_param(words: &mut Words<'_, '_>) -> Result<(u16, Vec<u8>), RdataError> 
     append_unescaped(raw.unwrap_or_default(), &mut text)
         .ok_or_else(|| words.wrong("a value whose escapes are \\ and a character, or \\DDD up to 255"))?;
     let mut value = Vec::new();
-    let named = !name.starts_with(b"key");
-    let parsed = if named { parse_value(key, &text, &mut value) } else { Some(value.extend_from_slice(&text)) };
-    parsed.ok_or_else(|| words.wrong(expected_value(key)))?;
+    if name.starts_with(b"key") {
+        value = text;
+    } else {
+        parse_value(key, &text, &mut value).ok_or_else(|| words.wrong(expected_value(key)))?;
+    }
     check_value(key, &value).map_err(|expected| words.wrong(expected))?;
     Ok((key, value))
 }
@@ -258,7 +260,7 @@ fn write_value(key: u16, value: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
     match key {
         MANDATORY => write_list(value.chunks_exact(2).map(|key| Key(u16::from_be_bytes([key[0], key[1]]))), f),
         ALPN => write_text(&join_protocols(value), f),
-        PORT => write!(f, "{}", value.iter().fold(0, |port, octet| port << 8 | u32::from(*octet))),
+        PORT => write!(f, "{}", value.iter().fold(0, |port, octet| (port << 8) | u32::from(*octet))),
         IPV4HINT => write_list(value.as_chunks().0.iter().map(|octets: &[u8; 4]| Ipv4Addr::from(*octets)), f),
         IPV6HINT => write_list(value.as_chunks().0.iter().map(|octets: &[u8; 16]| Ipv6Addr::from(*octets)), f),
         ECH => write!(f, "{}", BASE64.encode_display(value)),

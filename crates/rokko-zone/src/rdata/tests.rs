@@ -343,7 +343,7 @@ impl Maker {
     fn location(&mut self) {
         self.out.push(0);
         for _ in 0..3 {
-            let size = (self.octet() % 9 + 1) << 4 | self.octet() % 10;
+            let size = ((self.octet() % 9 + 1) << 4) | (self.octet() % 10);
             self.out.push(size);
         }
         self.angle(90);
@@ -353,7 +353,7 @@ impl Maker {
 
     fn prefixes(&mut self) {
         for _ in 0..self.octet() % 4 {
-            let (family, len) = if self.octet() % 2 == 0 { (1, 4) } else { (2, 16) };
+            let (family, len) = if self.octet().is_multiple_of(2) { (1, 4) } else { (2, 16) };
             let used = self.octet() % (len + 1);
             let prefix = self.octet() % (len * 8 + 1);
             let sign = self.octet() & 0x80;
@@ -366,7 +366,7 @@ impl Maker {
     }
 
     fn param(&mut self, key: u16, make: impl FnOnce(&mut Self)) {
-        if self.octet() % 2 == 0 {
+        if self.octet().is_multiple_of(2) {
             return;
         }
         self.out.extend_from_slice(&key.to_be_bytes());

@@ -8,7 +8,7 @@ use rokko_wire::rtype::Rtype;
 
 use super::table::Field;
 use super::words::{Words, decimal, range};
-use super::{RDATA_LEN_MAX, RdataError, Token, apl, bitmap, loc, mnemonic, svcb, time, wire};
+use super::{RdataError, Token, apl, bitmap, loc, mnemonic, svcb, time, wire};
 
 const HEX_EXPECTED: &str = "hexadecimal digits in pairs";
 const BASE64_EXPECTED: &str = "base64 text with its padding";
@@ -40,9 +40,8 @@ pub(super) fn parse_field(field: Field, words: &mut Words<'_, '_>, start: usize,
         Field::Ipv4 => parse_address::<Ipv4Addr, 4>(words, "an IPv4 address", Ipv4Addr::octets, out),
         Field::Ipv6 => parse_address::<Ipv6Addr, 16>(words, "an IPv6 address", Ipv6Addr::octets, out),
         Field::RelayType => parse_relay_type(words, out),
-        Field::CharString => parse_char_string(words, out),
         Field::OptionalCharString if words.peek().is_none() => Ok(()),
-        Field::OptionalCharString => parse_char_string(words, out),
+        Field::CharString | Field::OptionalCharString => parse_char_string(words, out),
         Field::CharStrings => {
             parse_char_string(words, out)?;
             while words.peek().is_some() {
@@ -106,7 +105,7 @@ fn no_text(words: &Words<'_, '_>) -> RdataError {
 /// Appends what `\# LENGTH HEX` says (RFC 3597 §5).
 pub(super) fn parse_generic(words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Parsed {
     words.take_word("\\#")?;
-    let len = words.number(RDATA_LEN_MAX as u32)?;
+    let len = words.number(u32::from(u16::MAX))?;
     let octets = parse_encoded(words, &HEXUPPER_PERMISSIVE, HEX_EXPECTED, out)?;
     if octets.len != len as usize {
         let error = RdataError::new(format!("{} octets", octets.len), format!("{len} octets, as the length says"));
@@ -159,7 +158,7 @@ fn parse_address<A: std::str::FromStr, const N: usize>(
 fn parse_relay_type(words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Parsed {
     let discovery = words.number(1)?;
     let kind = words.number(127)?;
-    out.push((discovery << 7 | kind).to_be_bytes()[3]);
+    out.push(((discovery << 7) | kind).to_be_bytes()[3]);
     Ok(())
 }
 

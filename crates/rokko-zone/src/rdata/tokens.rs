@@ -58,12 +58,11 @@ impl Splitter<'_> {
         let start = self.at;
         while let Some(&octet) = self.text.get(self.at) {
             match octet {
-                b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' => break,
                 b'\\' => self.at = (self.at + 2).min(self.text.len()),
                 b'"' if self.at > start && self.text[self.at - 1] == b'=' => {
                     self.at = self.closing_quote(self.at)? + 1;
                 }
-                b'"' => break,
+                b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => break,
                 _ => self.at += 1,
             }
         }

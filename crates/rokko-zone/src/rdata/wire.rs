@@ -75,21 +75,21 @@ fn measure(field: Field, rdata: &[u8], at: usize) -> Result<usize, RdataError> {
         Field::Eui64 | Field::Locator64 => fixed(rest, 8),
         Field::Ipv6 => fixed(rest, 16),
         Field::Loc => fixed(rest, loc::LEN).and_then(|len| loc::check(&rest[..len]).map(|()| len)),
-        Field::CharString | Field::SizedHex => sized(rest),
         Field::OptionalCharString if rest.is_empty() => Ok(0),
-        Field::OptionalCharString => sized(rest),
+        Field::CharString | Field::OptionalCharString | Field::SizedHex => sized(rest),
         Field::SizedBase32 => sized(rest).and_then(|len| at_least(len, 2)),
         Field::Tag => tag(rest),
         Field::CharStrings => char_strings(rest),
         Field::Text | Field::Hex | Field::Base64 | Field::Nsap => at_least(rest.len(), 1),
-        Field::OptionalText | Field::OptionalBase64 | Field::Base64OrDash | Field::Opaque => Ok(rest.len()),
         Field::DsDigest | Field::Fingerprint | Field::ZoneDigest => {
             digest_len(field, &rdata[..at]).check(rest.len()).map(|()| rest.len())
         }
         Field::Ports if rest.len() > bitmap::PORTS_LEN_MAX => {
             Err(RdataError::new(format!("{} octets", rest.len()), "a bit for each of 65536 ports at most"))
         }
-        Field::Ports => Ok(rest.len()),
+        Field::OptionalText | Field::OptionalBase64 | Field::Base64OrDash | Field::Ports | Field::Opaque => {
+            Ok(rest.len())
+        }
         Field::Bitmap => bitmap::check(rest).map(|()| rest.len()),
         Field::SvcParams => svcb::check(rest).map(|()| rest.len()),
         Field::Apl => apl::check(rest).map(|()| rest.len()),
@@ -165,13 +165,12 @@ impl DigestLen {
 pub(super) fn digest_len(field: Field, before: &[u8]) -> DigestLen {
     let kind = before.last().copied().unwrap_or(0);
     match (field, kind) {
-        // RFC 8078 §4: the CDS record that asks to delete the DS RRset.
-        (Field::DsDigest, 0) => DigestLen::AtLeast(1),
         (Field::DsDigest | Field::Fingerprint, 1) => DigestLen::Exactly(20),
         (Field::DsDigest | Field::Fingerprint, 2) | (Field::DsDigest, 3 | 5 | 6) => DigestLen::Exactly(32),
         (Field::DsDigest, 4) | (Field::ZoneDigest, 1) => DigestLen::Exactly(48),
         (Field::ZoneDigest, 2) => DigestLen::Exactly(64),
         (Field::ZoneDigest, _) => DigestLen::AtLeast(ZONE_DIGEST_LEN_MIN),
+        // Among them digest type 0 with one octet, by which CDS asks to delete the DS RRset (RFC 8078 §4).
         _ => DigestLen::AtLeast(1),
     }
 }

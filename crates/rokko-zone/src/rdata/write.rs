@@ -52,7 +52,7 @@ pub(super) fn write_field(field: Field, octets: &[u8], f: &mut impl fmt::Write) 
 }
 
 fn number(octets: &[u8]) -> u32 {
-    octets.iter().fold(0, |value, octet| value << 8 | u32::from(*octet))
+    octets.iter().fold(0, |value, octet| (value << 8) | u32::from(*octet))
 }
 
 fn rtype(octets: &[u8]) -> Rtype {

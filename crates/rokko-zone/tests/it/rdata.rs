@@ -1,5 +1,7 @@
 //! Record data against the independent codec of the crate `domain`, for the types that it knows.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first failure")]
+
 use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXLOWER};
 use domain::base::name::Name as DomainName;
 use domain::base::rdata::ComposeRecordData;
@@ -34,9 +36,9 @@ fn compare(rtype: Rtype, text: &str) -> Result<(), String> {
     let origin: Name = "example.".parse().unwrap();
     let ours = from_text(rtype, text, Some(&origin)).map_err(|error| format!("{rtype} {text}: {error}"))?;
     let theirs = scan(rtype, text)?;
-    let same = |what: &str, wire: &[u8]| match *wire == *ours {
-        true => Ok(()),
-        false => Err(format!("{rtype} {text}: {what}: {} and {}", HEXLOWER.encode(&ours), HEXLOWER.encode(wire))),
+    let same = |what: &str, wire: &[u8]| {
+        let hex = |octets: &[u8]| HEXLOWER.encode(octets);
+        if *wire == *ours { Ok(()) } else { Err(format!("{rtype} {text}: {what}: {} {}", hex(&ours), hex(wire))) }
     };
     same("domain's wire form", &compose(&theirs))?;
     let written = to_text(rtype, &ours);
