@@ -106,9 +106,8 @@ impl Control {
         done: impl FnOnce(Result<Vec<Committed>, ControlError>) + Send + 'static,
     ) {
         let job = Job { who: who.clone(), reason: reason.to_owned(), requests, done: Box::new(done) };
-        if let Err((job, error)) = self.0.queue.push(job) {
+        if !self.0.queue.push(job) {
             self.0.counters.count_shed();
-            (job.done)(Err(error));
         }
     }
 

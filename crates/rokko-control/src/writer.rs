@@ -50,19 +50,23 @@ impl Queue {
         (queue, receiver)
     }
 
-    /// Puts a job in; gives it back with the reason if that can't be.
-    pub(crate) fn push(&self, job: Job) -> Result<(), (Job, ControlError)> {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sender) = sender.as_ref() else { return Err((job, ControlError::Stopping)) };
+    /// Puts a job in; if that can't be, the job gets the reason at once and this returns false.
+    pub(crate) fn push(&self, job: Job) -> bool {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(sender) = sender else {
+            (job.done)(Err(ControlError::Stopping));
+            return false;
+        };
         // Counted first, since the writer may take the job out at once.
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        sender.try_send(job).map_err(|error| {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            match error {
-                TrySendError::Full(job) => (job, ControlError::Overloaded),
-                TrySendError::Disconnected(job) => (job, ControlError::Stopping),
-            }
-        })
+        let (job, error) = match sender.try_send(job) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(job)) => (job, ControlError::Overloaded),
+            Err(TrySendError::Disconnected(job)) => (job, ControlError::Stopping),
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        (job.done)(Err(error));
+        false
     }
 
     pub(crate) fn len(&self) -> usize {
