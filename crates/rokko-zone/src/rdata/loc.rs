@@ -159,9 +159,9 @@ pub(super) fn write(octets: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
     write!(f, " {sign}{}.{:02}m", cm / 100, cm % 100)?;
     for size in location.sizes {
         let cm = u64::from(size >> 4) * 10_u64.pow(u32::from(size & 0x0f));
-        match cm % 100 {
-            0 => write!(f, " {}m", cm / 100)?,
-            rest => write!(f, " {}.{rest:02}m", cm / 100)?,
+        match cm {
+            0..100 => write!(f, " 0.{cm:02}m")?,
+            _ => write!(f, " {}m", cm / 100)?,
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXUPPER};
+use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXLOWER, HEXUPPER};
 use rokko_wire::name::write_wire;
 use rokko_wire::rtype::Rtype;
 
@@ -33,7 +33,7 @@ pub(super) fn write_field(field: Field, octets: &[u8], f: &mut impl fmt::Write) 
         Field::Hex | Field::DsDigest | Field::Fingerprint | Field::ZoneDigest | Field::Opaque => {
             write!(f, "{}", HEXUPPER.encode_display(octets))
         }
-        Field::Nsap => write!(f, "0x{}", HEXUPPER.encode_display(octets)),
+        Field::Nsap => write!(f, "0x{}", HEXLOWER.encode_display(octets)),
         Field::SizedHex if after_len(octets).is_empty() => f.write_char('-'),
         Field::SizedHex => write!(f, "{}", HEXUPPER.encode_display(after_len(octets))),
         Field::SizedBase32 => write!(f, "{}", BASE32HEX_NOPAD.encode_display(after_len(octets))),
