@@ -5,5 +5,7 @@
 
 pub mod contract;
 pub mod log;
+pub mod sqlite;
 
 pub use log::{Commit, LogEntry, NewState, Store, StoreError, VersionBefore, ZoneFilter, ZoneRecord};
+pub use sqlite::SqliteStore;

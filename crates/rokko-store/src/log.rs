@@ -36,6 +36,7 @@ pub struct Commit {
 }
 
 /// What a zone is after a commit.
+#[expect(clippy::large_enum_variant, reason = "nearly every commit has the large one")]
 pub enum NewState {
     /// It exists.
     Present {
