@@ -65,6 +65,18 @@ pub(crate) fn move_serial(zone: &Zone, delta: &mut Delta, policy: SoaEdit, now: 
     }
 }
 
+/// Whether all that a delta does is to set the serial back, as when a zone file is imported once more unchanged.
+pub(crate) fn only_an_older_serial(zone: &Zone, delta: &Delta) -> bool {
+    let [RrsetDelta { rtype: Rtype::SOA, before: Some(before), after: Some(after), .. }] = &delta.changes[..] else {
+        return false;
+    };
+    let (mut before, after) = (before.clone(), after.clone());
+    let ([old], [new]) = (&mut before.rdatas[..], &after.rdatas[..]) else { return false };
+    let Some(wanted) = soa_serial(new).filter(|wanted| !wanted.is_after(zone.serial())) else { return false };
+    set_serial(old, wanted);
+    before == after
+}
+
 fn set_serial(rdata: &mut [u8], serial: Serial) {
     if let Some(at) = rdata.len().checked_sub(20) {
         rdata[at..at + 4].copy_from_slice(&serial.0.to_be_bytes());

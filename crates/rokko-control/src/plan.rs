@@ -9,7 +9,7 @@ use rokko_zone::check::{Finding, check_touched, check_zone};
 use rokko_zone::file::Severity;
 use rokko_zone::{Delta, Edit, EditError, Revision, Zone, ZonePageChanges};
 
-use crate::contents::{complete, move_serial};
+use crate::contents::{complete, move_serial, only_an_older_serial};
 use crate::{Committed, ControlError, Identity, Shared, rollback};
 
 /// How many warnings are passed on with one change.
@@ -134,6 +134,9 @@ impl<'a> Planner<'a> {
             return Ok(Step { kind: ChangeKind::Import, before: None, delta, meta, whole: true });
         };
         let mut delta = before.resolve_whole(contents).map_err(edit_error(zone))?;
+        if only_an_older_serial(&before, &delta) {
+            delta = Delta::default();
+        }
         if !delta.is_empty() {
             move_serial(&before, &mut delta, self.meta(zone)?.soa_edit, self.shared.now());
         }
