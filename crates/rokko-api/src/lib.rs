@@ -1,1 +1,17 @@
-//! HTTP: PowerDNS-compatible and native.
+//! HTTP: the PowerDNS-compatible API under `/api` and the native one under `/v1`.
+//!
+//! Handlers turn JSON into requests of the control plane and its answers into JSON; there are no rules in here.
+
+pub mod auth;
+pub mod body;
+pub mod metrics;
+pub mod pdns;
+pub mod problem;
+pub mod rrset;
+pub mod state;
+pub mod task;
+pub mod timestamp;
+pub mod v1;
+
+pub use problem::Problem;
+pub use state::ApiState;

@@ -1,0 +1,45 @@
+//! What handlers share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rokko_control::Control;
+use tokio::sync::Semaphore;
+
+use crate::auth::Failures;
+use crate::metrics::Metrics;
+
+/// How many bodies above [`crate::body::SMALL_BODY_MAX`] are in memory at once; further ones wait.
+pub const LARGE_BODIES_MAX: usize = 4;
+
+/// Appends Prometheus text of the rest of the program, such as the DNS counters, without the closing `# EOF`.
+pub type ExtraMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
+
+/// What handlers share; cloning shares it.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The use cases.
+    pub control: Control,
+    /// The folder that backups go to; made when the first one is.
+    pub backups: Arc<PathBuf>,
+    /// Counts requests.
+    pub metrics: Arc<Metrics>,
+    /// Metrics of the rest of the program.
+    pub extra: ExtraMetrics,
+    pub(crate) failures: Arc<Failures>,
+    pub(crate) large_bodies: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// The state over a control plane; backups go to the folder `backups`.
+    pub fn new(control: Control, backups: PathBuf, extra: ExtraMetrics) -> Self {
+        Self {
+            control,
+            backups: Arc::new(backups),
+            metrics: Arc::new(Metrics::default()),
+            extra,
+            failures: Arc::new(Failures::default()),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+        }
+    }
+}

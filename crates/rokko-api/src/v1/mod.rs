@@ -1,0 +1,3 @@
+//! The native API.
+
+pub mod dto;
