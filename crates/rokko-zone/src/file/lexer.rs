@@ -277,7 +277,7 @@ mod tests {
     fn entries_and_tokens() {
         assert_eq!(lex("a b ; c\n\n ; d\n\te f\r\n"), ["1:1:a 1:3:b", "- 4:2:e 4:4:f"]);
         assert_eq!(lex("a ( b ;x\n c ) d\ne"), ["1:1:a 1:5:b 2:2:c 2:6:d", "3:1:e"]);
-        assert_eq!(lex("a \"b ;( c\"d\\ e\\\"f"), ["1:1:a 1:3:q:b ;( c 1:12:d\\\\ e\\\\\\\"f"]);
+        assert_eq!(lex("a \"b ;( c\"d\\ e\\\"f"), ["1:1:a 1:3:q:b ;( c 1:11:d\\\\ e\\\\\\\"f"]);
         assert_eq!(lex("a k=\"b c\",d \"\""), ["1:1:a 1:3:k=\\\"b c\\\",d 1:13:q:"]);
         assert_eq!(lex(""), Vec::<String>::new());
     }
