@@ -1,0 +1,5 @@
+//! Integration tests of the store.
+
+// The attribute tells clippy that helpers are test code too.
+#[cfg(test)]
+mod contract;
