@@ -16,7 +16,7 @@ const TARGETS_MAX: usize = 8;
 /// What the rules need of one owner name: its types, and the data of the types that name hosts or parameters.
 pub(super) struct Node {
     pub(super) owner: Name,
-    /// Each type with how many records and how many octets of data it has.
+    /// Each type with how many records and how many octets of data it has, in rising order.
     types: Vec<(Rtype, usize, usize)>,
     /// Where in `octets` the data of which type stands.
     rdatas: Vec<(Rtype, Range<usize>)>,
@@ -50,7 +50,8 @@ impl Node {
                 self.rdatas.push((rtype, start..self.octets.len()));
             }
         }
-        self.types.push((rtype, count, len));
+        let at = self.types.partition_point(|&(other, ..)| other < rtype);
+        self.types.insert(at, (rtype, count, len));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -58,11 +59,11 @@ impl Node {
     }
 
     pub(super) fn has(&self, rtype: Rtype) -> bool {
-        self.types.iter().any(|&(other, ..)| other == rtype)
+        self.count(rtype) > 0
     }
 
     fn count(&self, rtype: Rtype) -> usize {
-        self.types.iter().filter(|&&(other, ..)| other == rtype).map(|&(_, count, _)| count).sum()
+        self.types.binary_search_by_key(&rtype, |&(other, ..)| other).map_or(0, |at| self.types[at].1)
     }
 
     fn rdatas(&self, rtype: Rtype) -> impl Iterator<Item = &[u8]> {

@@ -314,8 +314,9 @@ fn signature_ttls(
     node: &mut [Rrset],
     notes: &mut Notes<'_>,
 ) {
+    let set = |rtype| node.binary_search_by_key(&rtype, |rrset: &Rrset| rrset.rtype).ok();
     for signature in signatures {
-        let covered = node.iter().find(|rrset| Some(rrset.rtype) == signature.covered);
+        let covered = signature.covered.filter(|&rtype| rtype != Rtype::RRSIG).and_then(set).map(|at| &node[at]);
         if let Some(covered) = covered.filter(|covered| covered.ttl != signature.ttl) {
             notes.warn(signature.place, (owner, Rtype::RRSIG), "rrsig-ttl-differs", |_| {
                 let (found, rtype, expected) = (signature.ttl, covered.rtype, covered.ttl);
@@ -323,10 +324,10 @@ fn signature_ttls(
             });
         }
     }
-    let ttl_at_owner = |rtype| node.iter().find(|rrset| rrset.rtype == rtype).map(|rrset| rrset.ttl);
-    let rrsig = node.iter().position(|rrset| rrset.rtype == Rtype::RRSIG);
-    let first = rrsig.and_then(|index| Some((index, signature_ttl(node[index].rdatas.first()?, ttl_at_owner)?)));
-    if let Some((index, ttl)) = first {
-        node[index].ttl = ttl;
+    if let Some(at) = set(Rtype::RRSIG) {
+        let first = &node[at].rdatas[0];
+        if let Some(ttl) = signature_ttl(first, |rtype| set(rtype).map(|at| node[at].ttl)) {
+            node[at].ttl = ttl;
+        }
     }
 }

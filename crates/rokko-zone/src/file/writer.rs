@@ -90,7 +90,8 @@ fn record_ttl(rtype: Rtype, ttl: Ttl, rdata: &[u8], ttl_at_owner: impl Fn(Rtype)
 pub fn signature_ttl(rdata: &[u8], ttl_at_owner: impl Fn(Rtype) -> Option<Ttl>) -> Option<Ttl> {
     let original = Ttl::from_wire(u32::from_be_bytes(*rdata.get(4..)?.first_chunk()?));
     let covered = Rtype(u16::from_be_bytes(*rdata.first_chunk()?));
-    Some(ttl_at_owner(covered).unwrap_or(original))
+    let covered = Some(covered).filter(|&rtype| rtype != Rtype::RRSIG);
+    Some(covered.and_then(ttl_at_owner).unwrap_or(original))
 }
 
 fn write_records<N, D>(records: impl IntoIterator<Item = (N, Rtype, Ttl, D)>, out: &mut impl fmt::Write) -> fmt::Result
