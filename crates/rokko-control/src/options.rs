@@ -24,7 +24,7 @@ impl Default for Options {
 }
 
 /// What a zone gets that is made without a SOA record or without NS records.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneDefaults {
     /// The name servers; the first one is the SOA's MNAME.
     pub nameservers: Vec<Name>,
@@ -57,7 +57,7 @@ impl Default for ZoneDefaults {
 }
 
 /// What is too much.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Records of one zone.
     pub zone_records_max: u64,

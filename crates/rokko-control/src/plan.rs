@@ -98,7 +98,7 @@ impl<'a> Planner<'a> {
                     return Err(ControlError::Exists { zone });
                 }
                 complete(&zone, &mut contents, &self.shared.options.defaults, self.shared.now());
-                let delta = Zone::empty(zone.clone()).resolve_whole(contents).map_err(edit_error(&zone))?;
+                let delta = Delta::creating(&zone, contents).map_err(edit_error(&zone))?;
                 Ok(Step { kind: ChangeKind::Create, before: None, delta, meta: Some(meta), whole: true })
             }
             Request::Import { zone, contents, .. } => self.import(&zone, current, contents),
@@ -129,7 +129,7 @@ impl<'a> Planner<'a> {
         contents: Vec<rokko_zone::Rrset>,
     ) -> Result<Step, ControlError> {
         let Some(before) = current else {
-            let delta = Zone::empty(zone.clone()).resolve_whole(contents).map_err(edit_error(zone))?;
+            let delta = Delta::creating(zone, contents).map_err(edit_error(zone))?;
             let meta = Some(ZoneMeta::default());
             return Ok(Step { kind: ChangeKind::Import, before: None, delta, meta, whole: true });
         };

@@ -1,8 +1,12 @@
 //! What changes in a zone: the edits that a user asks for, and the delta that they come to.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use rokko_wire::{Name, Rtype};
 
 use crate::page::RrsetRef;
+use crate::rdata::canonical;
 use crate::{Rrset, Ttl};
 
 /// The most octets that the record data of one RRset may have, so that it still fits into a DNS message.
@@ -57,9 +61,10 @@ impl Contents {
     pub fn new(rtype: Rtype, ttl: Ttl, rdatas: Vec<Box<[u8]>>) -> Self {
         let mut rdatas = rdatas;
         rdatas.sort_unstable();
-        if rdatas.len() > 1 {
-            let mut seen = std::collections::HashSet::new();
-            rdatas.retain(|rdata| seen.insert(crate::rdata::canonical(rtype, rdata).into_owned()));
+        rdatas.dedup();
+        if rdatas.len() > 1 && rdatas.iter().any(|rdata| matches!(canonical(rtype, rdata), Cow::Owned(_))) {
+            let mut seen = HashSet::new();
+            rdatas.retain(|rdata| seen.insert(canonical(rtype, rdata).into_owned()));
         }
         Self { ttl, rdatas }
     }
@@ -103,6 +108,26 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// The delta that makes a zone of these RRsets out of nothing. They come in any order, best in the canonical one;
+    /// RRsets of the same owner and type are joined.
+    pub fn creating(apex: &Name, rrsets: impl IntoIterator<Item = Rrset>) -> Result<Self, EditError> {
+        let mut rrsets: Vec<Rrset> = rrsets.into_iter().collect();
+        if !rrsets.is_sorted_by(|a, b| (&a.owner, a.rtype) < (&b.owner, b.rtype)) {
+            rrsets.sort_by(|a, b| (&a.owner, a.rtype).cmp(&(&b.owner, b.rtype)));
+        }
+        let mut changes: Vec<RrsetDelta> = Vec::with_capacity(rrsets.len());
+        for Rrset { owner, rtype, ttl, mut rdatas } in rrsets {
+            if let Some(last) = changes.pop_if(|last| last.owner == owner && last.rtype == rtype) {
+                rdatas.extend(last.after.into_iter().flat_map(|contents| contents.rdatas));
+            }
+            let after = Contents::new(rtype, ttl, rdatas);
+            check_place(apex, &owner, rtype)?;
+            check_size(&owner, rtype, &after)?;
+            changes.push(RrsetDelta { owner, rtype, before: None, after: Some(after) });
+        }
+        Ok(Self { changes })
+    }
+
     /// The delta that leads back.
     #[must_use]
     pub fn inverse(mut self) -> Self {
@@ -122,6 +147,29 @@ impl Delta {
         let mut last = None;
         self.changes.iter().map(|change| &change.owner).filter(move |owner| last.replace(*owner) != Some(*owner))
     }
+}
+
+/// Whether RRsets of this owner and type may stand in a zone.
+pub(crate) fn check_place(apex: &Name, owner: &Name, rtype: Rtype) -> Result<(), EditError> {
+    if !owner.is_in(apex) {
+        return Err(EditError::OutOfZone { owner: owner.clone(), rtype, apex: apex.clone() });
+    }
+    if rtype.is_meta() {
+        return Err(EditError::MetaType { owner: owner.clone(), rtype });
+    }
+    Ok(())
+}
+
+/// Whether an RRset has records, and not more than fit into a message.
+pub(crate) fn check_size(owner: &Name, rtype: Rtype, contents: &Contents) -> Result<(), EditError> {
+    if contents.rdatas.is_empty() {
+        return Err(EditError::Empty { owner: owner.clone(), rtype });
+    }
+    let octets = contents.octets();
+    if octets > RRSET_OCTETS_MAX {
+        return Err(EditError::RrsetTooLarge { owner: owner.clone(), rtype, octets });
+    }
+    Ok(())
 }
 
 /// Why edits cannot be carried out on a zone.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rokko_wire::key::name_of_key;
 use rokko_wire::{KeyBuf, Name, Rtype};
 
-use crate::edit::{Contents, Delta, Edit, EditError, RRSET_OCTETS_MAX, RrsetDelta};
+use crate::edit::{Contents, Delta, Edit, EditError, RrsetDelta, check_place, check_size};
 use crate::page::{NodeRef, NodeWriter, Page, RrsetRef};
 use crate::tree::{Match, NodeChange, Nodes, PageChanges, Tree};
 use crate::{Revision, Rrset, Serial, Ttl};
@@ -66,10 +66,8 @@ impl Zone {
 
     /// A zone of these RRsets, in any order; RRsets of the same owner and type are joined.
     pub fn build(apex: Name, revision: Revision, rrsets: impl IntoIterator<Item = Rrset>) -> Result<Self, EditError> {
-        let empty = Self::empty(apex);
-        let edits: Vec<Edit> = rrsets.into_iter().map(Edit::Extend).collect();
-        let delta = empty.resolve(&edits)?;
-        empty.apply(&delta, revision).map(|(zone, _)| zone)
+        let delta = Delta::creating(&apex, rrsets)?;
+        Self::empty(apex).apply(&delta, revision).map(|(zone, _)| zone)
     }
 
     /// A zone from its stored pages, each kind in rising order of their first keys.
@@ -216,8 +214,13 @@ impl Zone {
 
     /// All RRsets by canonical order of owners and rising type; NSEC3 names are sorted in.
     pub fn rrsets(&self) -> impl Iterator<Item = (Name, RrsetRef<'_>)> {
-        let mut main = self.0.tree.nodes_from(&[]).peekable();
-        let mut nsec3 = self.0.nsec3.nodes_from(&[]).peekable();
+        self.rrsets_from(&[])
+    }
+
+    /// As [`Zone::rrsets`], from the owner that has `key` or the first after it.
+    pub fn rrsets_from(&self, key: &[u8]) -> impl Iterator<Item = (Name, RrsetRef<'_>)> + use<'_> {
+        let mut main = self.0.tree.nodes_from(key).peekable();
+        let mut nsec3 = self.0.nsec3.nodes_from(key).peekable();
         std::iter::from_fn(move || {
             let from_nsec3 = match (main.peek(), nsec3.peek()) {
                 (Some(a), Some(b)) => b.key() < a.key(),
@@ -237,20 +240,14 @@ impl Zone {
         let mut touched: BTreeMap<(Name, Rtype), Option<Contents>> = BTreeMap::new();
         for edit in edits {
             let (owner, rtype) = edit.target();
-            if !owner.is_in(&self.0.apex) {
-                return Err(EditError::OutOfZone { owner: owner.clone(), rtype, apex: self.0.apex.clone() });
-            }
-            if rtype.is_meta() {
-                return Err(EditError::MetaType { owner: owner.clone(), rtype });
-            }
+            check_place(&self.0.apex, owner, rtype)?;
             let slot = touched.entry((owner.clone(), rtype)).or_insert_with(|| self.contents(owner, rtype));
             apply_edit(edit, slot)?;
         }
         let mut changes = Vec::with_capacity(touched.len());
         for ((owner, rtype), after) in touched {
-            let octets = after.as_ref().map_or(0, Contents::octets);
-            if octets > RRSET_OCTETS_MAX {
-                return Err(EditError::RrsetTooLarge { owner, rtype, octets });
+            if let Some(after) = &after {
+                check_size(&owner, rtype, after)?;
             }
             let before = self.contents(&owner, rtype);
             if before != after {
@@ -260,12 +257,28 @@ impl Zone {
         Ok(Delta { changes })
     }
 
-    /// The edits that make this zone hold exactly `rrsets`.
+    /// What leads from this version to one that holds exactly `rrsets`.
     pub fn resolve_whole(&self, rrsets: impl IntoIterator<Item = Rrset>) -> Result<Delta, EditError> {
-        let mut edits: Vec<Edit> =
-            self.rrsets().map(|(owner, rrset)| Edit::Delete { owner, rtype: rrset.rtype() }).collect();
-        edits.extend(rrsets.into_iter().map(Edit::Extend));
-        self.resolve(&edits)
+        let created = Delta::creating(&self.0.apex, rrsets)?.changes;
+        let mut changes = Vec::with_capacity(created.len());
+        let mut old = self.rrsets().peekable();
+        let removed = |(owner, rrset): (Name, RrsetRef<'_>)| {
+            let before = Some(Contents::of(rrset));
+            RrsetDelta { owner, rtype: rrset.rtype(), before, after: None }
+        };
+        for mut change in created {
+            let place = (&change.owner, change.rtype);
+            while let Some(gone) = old.next_if(|(owner, rrset)| (owner, rrset.rtype()) < place) {
+                changes.push(removed(gone));
+            }
+            let same = old.next_if(|(owner, rrset)| (owner, rrset.rtype()) == place);
+            change.before = same.map(|(_, rrset)| Contents::of(rrset));
+            if change.before != change.after {
+                changes.push(change);
+            }
+        }
+        changes.extend(old.map(removed));
+        Ok(Delta { changes })
     }
 
     /// The version that `delta` leads to, and which pages differ.

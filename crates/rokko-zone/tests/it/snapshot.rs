@@ -91,7 +91,9 @@ proptest! {
             let delta = zone.resolve(edits).unwrap();
             prop_assert_eq!(Delta::decode(&delta.encode()), Ok(delta.clone()));
             let (next, pages) = zone.apply(&delta, Revision(step as u64)).unwrap();
-            edits.iter().for_each(|edit| model_apply(&mut model, edit));
+            for edit in edits {
+                model_apply(&mut model, edit);
+            }
             prop_assert_eq!(flat(&next), model.clone());
             for (table, changes) in stored.iter_mut().zip([pages.main, pages.nsec3]) {
                 for key in &changes.removed {
@@ -116,6 +118,17 @@ proptest! {
         let at_once = Zone::build(apex(), zone.revision(), rrsets).unwrap();
         prop_assert_eq!(flat(&at_once), model);
         prop_assert_eq!(at_once.denial(), zone.denial());
+        let whole = zone.resolve_whole(steps[0].iter().filter_map(|edit| match edit {
+            Edit::Extend(rrset) => Some(rrset.clone()),
+            _ => None,
+        })).unwrap();
+        let (other, _) = zone.apply(&whole, Revision(0)).unwrap();
+        let mut model = Flat::new();
+        for edit in steps[0].iter().filter(|edit| matches!(edit, Edit::Extend(_))) {
+            model_apply(&mut model, edit);
+        }
+        let sets = |flat: &Flat| flat.iter().map(|(k, (_, r))| (k.clone(), r.clone())).collect::<Vec<_>>();
+        prop_assert_eq!(sets(&flat(&other)), sets(&model));
     }
 
     #[test]
