@@ -139,7 +139,7 @@ impl Answerer {
             let size = edns.payload_size.clamp(PAYLOAD_MIN, self.settings.udp_payload_max);
             request.limit = usize::from(size);
         }
-        let plain = OptReply { dnssec_ok: edns.dnssec_ok, ..OptReply::default() };
+        let plain = OptReply::plain(edns.dnssec_ok);
         if edns.version != 0 {
             request.opt = Some(plain);
             return Some(Task::Rcode(Rcode::BADVERS, None));
@@ -246,7 +246,9 @@ impl Work<'_> {
             Task::Zones(question) => match zone_of(self.catalog, &self.scratch.name, question.qtype) {
                 None => (Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
                 Some(zone) => {
-                    opt.iter_mut().for_each(|opt| opt.set_zone(&zone));
+                    if let Some(opt) = opt {
+                        opt.set_zone(&zone);
+                    }
                     reserve(reply, opt);
                     return self.resolve(&zone, question, reply, opt);
                 }

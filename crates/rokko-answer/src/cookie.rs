@@ -48,49 +48,47 @@ impl CookieSecrets {
         addr: IpAddr,
         now_s: u32,
     ) -> Result<(Verdict, [u8; FULL_LEN]), BadLength> {
-        let (client, server) = option.split_first_chunk::<CLIENT_LEN>().ok_or(BadLength)?;
+        let (&client, server) = option.split_first_chunk::<CLIENT_LEN>().ok_or(BadLength)?;
         if !matches!(server.len(), 0 | 8..=32) {
             return Err(BadLength);
         }
-        let verdict = if server.is_empty() { Verdict::New } else { self.verdict(client, server, addr, now_s) };
-        if verdict == Verdict::Good && option.len() == FULL_LEN && !is_stale(server, now_s) {
-            let mut same = [0; FULL_LEN];
-            same.copy_from_slice(option);
+        let (verdict, is_kept) =
+            if server.is_empty() { (Verdict::New, false) } else { self.verdict(client, server, addr, now_s) };
+        if let (true, Ok(same)) = (is_kept, <[u8; FULL_LEN]>::try_from(option)) {
             return Ok((verdict, same));
         }
         Ok((verdict, make(client, [1, 0, 0, 0], now_s.to_be_bytes(), addr, &self.current)))
     }
 
-    fn verdict(&self, client: &[u8; CLIENT_LEN], server: &[u8], addr: IpAddr, now_s: u32) -> Verdict {
+    /// Judges a server cookie; also says whether the client is to keep it.
+    fn verdict(&self, client: [u8; CLIENT_LEN], server: &[u8], addr: IpAddr, now_s: u32) -> (Verdict, bool) {
+        let bad = (Verdict::Bad, false);
         // Receivers don't insist on zeros in the reserved octets (RFC 9018 §4.2).
-        let Ok(&[1, r0, r1, r2, t0, t1, t2, t3, ..]) = <&[u8; 16]>::try_from(server) else { return Verdict::Bad };
+        let Ok(&[1, r0, r1, r2, t0, t1, t2, t3, ..]) = <&[u8; 16]>::try_from(server) else { return bad };
         let time = [t0, t1, t2, t3];
         let age = now_s.wrapping_sub(u32::from_be_bytes(time));
         let ahead = age.wrapping_neg();
         if age > AGE_MAX_S && ahead > AHEAD_MAX_S {
-            return Verdict::Bad;
+            return bad;
         }
         let is_of = |secret: &[u8; 16]| make(client, [1, r0, r1, r2], time, addr, secret)[CLIENT_LEN..] == *server;
-        if is_of(&self.current) || self.previous.as_ref().is_some_and(is_of) { Verdict::Good } else { Verdict::Bad }
+        if is_of(&self.current) {
+            return (Verdict::Good, age <= RENEW_AFTER_S || ahead <= AHEAD_MAX_S);
+        }
+        if self.previous.as_ref().is_some_and(is_of) { (Verdict::Good, false) } else { bad }
     }
-}
-
-fn is_stale(server: &[u8], now_s: u32) -> bool {
-    let Some(&[_, _, _, _, t0, t1, t2, t3]) = server.first_chunk() else { return true };
-    let age = now_s.wrapping_sub(u32::from_be_bytes([t0, t1, t2, t3]));
-    age > RENEW_AFTER_S && age <= AGE_MAX_S
 }
 
 /// A client cookie and its server cookie: version 1 and reserved octets, the time, and the hash (RFC 9018 §4).
 fn make(
-    client: &[u8; CLIENT_LEN],
+    client: [u8; CLIENT_LEN],
     version: [u8; 4],
     time: [u8; 4],
     addr: IpAddr,
     secret: &[u8; 16],
 ) -> [u8; FULL_LEN] {
     let mut full = [0; FULL_LEN];
-    full[..8].copy_from_slice(client);
+    full[..8].copy_from_slice(&client);
     full[8..12].copy_from_slice(&version);
     full[12..16].copy_from_slice(&time);
     let mut hasher = SipHasher24::new_with_key(secret);
@@ -135,7 +133,7 @@ mod tests {
         assert_eq!((verdict, full), (Verdict::Good, hex("2464c4abcf10c957010000005cf7a871d4a564a1442aca77")));
         // A.3: another client learning a renewed server cookie; the old one has reserved octets that are not zero.
         let other = hex::<24>("fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5");
-        let (verdict, full) = secrets(SECRET).check(&other, "203.0.113.203".parse().unwrap(), 1_559_734_700).unwrap();
+        let (verdict, full) = secrets(SECRET).check(&other, "203.0.113.203".parse().unwrap(), 1_559_731_000).unwrap();
         assert_eq!((verdict, full[..12] == hex::<12>("fc93fc62807ddb8601000000")), (Verdict::Good, true));
         // A.4: IPv6 with a rolled-over secret.
         let addr = "2001:db8:220:1:59de:d0f4:8769:82b8".parse().unwrap();

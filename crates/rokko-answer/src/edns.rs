@@ -31,6 +31,11 @@ pub(crate) struct OptReply {
 pub(crate) struct BadOption;
 
 impl OptReply {
+    /// A record without options.
+    pub(crate) fn plain(dnssec_ok: bool) -> Self {
+        Self { dnssec_ok, ..Self::default() }
+    }
+
     /// Reads the options that the server knows; all others are ignored (RFC 6891 §6.1.2).
     pub(crate) fn new(
         edns: &Edns<'_>,
@@ -38,7 +43,7 @@ impl OptReply {
         secrets: &CookieSecrets,
         client: &Client,
     ) -> Result<Self, BadOption> {
-        let mut reply = Self { dnssec_ok: edns.dnssec_ok, ..Self::default() };
+        let mut reply = Self::plain(edns.dnssec_ok);
         for option in edns.options() {
             match option.map_err(|_| BadOption)? {
                 (option::NSID, _) => reply.nsid_wanted = true,
@@ -46,7 +51,7 @@ impl OptReply {
                     let checked = secrets.check(data, client.addr, client.now_s);
                     reply.cookie = Some(checked.map_err(|cookie::BadLength| BadOption)?);
                 }
-                (option::ZONEVERSION, data) if data.is_empty() => reply.zone_version_wanted = true,
+                (option::ZONEVERSION, []) => reply.zone_version_wanted = true,
                 (option::ZONEVERSION, _) => return Err(BadOption),
                 _ => {}
             }

@@ -92,6 +92,12 @@ fn set_wildcard(wildcard: &mut KeyBuf, encloser: &[u8]) {
     wildcard.push_label(b"*");
 }
 
+/// How many labels a part of a key has.
+#[expect(clippy::naive_bytecount, reason = "keys are short")]
+pub(crate) fn label_count(key: &[u8]) -> usize {
+    key.iter().filter(|&&octet| octet == 0).count()
+}
+
 /// The length of the longest common prefix of two keys that ends with a label.
 fn shared_labels_len(a: &[u8], b: &[u8]) -> usize {
     let shared = a.iter().zip(b).take_while(|(a, b)| a == b).count();

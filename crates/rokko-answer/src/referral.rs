@@ -22,13 +22,11 @@ pub(crate) fn delegation<'z>(
     if !reply.dnssec_ok {
         return Ok(());
     }
-    match cut.rrset(Rtype::DS) {
-        Some(ds) => reply.rrset(Section::Authority, owner, cut, ds, ds.ttl().as_secs()),
-        None => {
-            proofs.insecure_delegation(subject, cut);
-            Ok(())
-        }
+    if let Some(ds) = cut.rrset(Rtype::DS) {
+        return reply.rrset(Section::Authority, owner, cut, ds, ds.ttl().as_secs());
     }
+    proofs.insecure_delegation(subject, cut);
+    Ok(())
 }
 
 /// Writes the addresses that the zone holds for the name servers of `cut`.

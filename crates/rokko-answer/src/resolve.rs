@@ -16,7 +16,7 @@ use rokko_zone::zone::negative_ttl;
 use rokko_zone::{Catalog, Denial, NodeRef, RrsetRef, Zone, ZoneGuard};
 
 use crate::denial::{Proofs, Subject};
-use crate::locate::{Place, locate};
+use crate::locate::{Place, label_count, locate};
 use crate::referral::{self, set_key, set_target, write_proofs};
 use crate::reply::Reply;
 use crate::settings::{AnyPolicy, Settings, Transport};
@@ -195,7 +195,7 @@ impl Resolution<'_, '_> {
             self.prove_wildcard(zone, encloser_len, is_wildcard, proofs);
             self.answer(node, rrset)?;
             if !self.settings.minimal {
-                self.additional(zone, rrset)?;
+                self.additional(zone, rrset);
             }
             return Ok(Step::Done(Outcome::Answer));
         }
@@ -301,7 +301,7 @@ impl Resolution<'_, '_> {
         let Some(dname) = node.rrset(Rtype::DNAME) else { return Ok(Step::Done(Outcome::Failure)) };
         let scratch = &mut *self.scratch;
         let ttl = dname.ttl().as_secs();
-        let below = scratch.key.as_bytes()[node.key().len()..].iter().filter(|&&octet| octet == 0).count();
+        let below = label_count(&scratch.key.as_bytes()[node.key().len()..]);
         let owner = Owner::Name(scratch.name.suffix(below));
         self.reply.rrset(Section::Answer, owner, node, dname, ttl)?;
         scratch.target.clone_from(&scratch.name);
@@ -359,12 +359,12 @@ impl Resolution<'_, '_> {
     }
 
     /// Writes addresses of the names that an answer points to, as far as they fit.
-    fn additional(&mut self, zone: &Zone, rrset: RrsetRef<'_>) -> Result<(), Full> {
+    fn additional(&mut self, zone: &Zone, rrset: RrsetRef<'_>) {
         let name_at = match rrset.rtype() {
             Rtype::NS => 0,
             Rtype::MX | Rtype::SVCB | Rtype::HTTPS => 2,
             Rtype::SRV => 6,
-            _ => return Ok(()),
+            _ => return,
         };
         let scratch = &mut *self.scratch;
         for rdata in rrset.rdatas() {
@@ -375,7 +375,6 @@ impl Resolution<'_, '_> {
                 break;
             }
         }
-        Ok(())
     }
 
     fn wants_proofs(&self, zone: &Zone) -> bool {

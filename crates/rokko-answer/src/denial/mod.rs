@@ -7,6 +7,8 @@ use rokko_wire::query::FoldedName;
 use rokko_wire::{Name, Rtype};
 use rokko_zone::{Denial, NodeRef, Zone};
 
+use crate::locate::label_count;
+
 /// The most proof records of one response: three for the last name, and one for each wildcard before it.
 const PROOFS_MAX: usize = 32;
 
@@ -66,7 +68,7 @@ pub(crate) struct Subject<'a, 'z> {
 impl Subject<'_, '_> {
     /// The index in the name of the label with which the ancestor starts that has `key_len` octets of the key.
     pub(crate) fn label_index(&self, key_len: usize) -> usize {
-        self.key[key_len..].iter().filter(|&&octet| octet == 0).count()
+        label_count(&self.key[key_len..])
     }
 }
 

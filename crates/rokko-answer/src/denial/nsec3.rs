@@ -155,7 +155,9 @@ impl<'z> Chain<'z> {
 
     fn hash(&self, name: &[&[u8]]) -> [u8; KEY_LEN] {
         let mut hasher = Sha1::new();
-        name.iter().for_each(|part| hasher.update(part));
+        for part in name {
+            hasher.update(part);
+        }
         hasher.update(self.parameters.salt);
         let mut digest = hasher.finalize_reset();
         for _ in 0..self.parameters.iterations {

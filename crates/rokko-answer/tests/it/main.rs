@@ -1,0 +1,6 @@
+//! Integration tests of the answer path.
+
+mod dialogue;
+mod exchange;
+mod random;
+mod zonefile;
