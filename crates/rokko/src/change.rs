@@ -1,0 +1,101 @@
+//! `rokko change`: what became of a revision. Also how all commands report what they changed.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use rokko_api::v1::dto::{Change, ChangeStatus, State};
+
+use crate::args::ApiArgs;
+use crate::client::{Client, UrlPath};
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::time::parse_duration;
+
+/// The longest that one request waits; the API's limit.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChangeCommand {
+    /// Show how far a revision has come.
+    Show {
+        /// The revision.
+        #[arg(value_name = "REV")]
+        revision: u64,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Wait until answers show a revision.
+    Wait {
+        /// The revision.
+        #[arg(value_name = "REV")]
+        revision: u64,
+        /// Give up after so long.
+        #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+        timeout: Duration,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+}
+
+pub(crate) fn run(command: ChangeCommand, output: &mut Output) -> Result<ExitCode, Failure> {
+    match command {
+        ChangeCommand::Show { revision, api } => show(&status(&Client::new(&api)?, revision, Duration::ZERO)?, output),
+        ChangeCommand::Wait { revision, timeout, api } => {
+            let client = Client::new(&api)?;
+            let deadline = Instant::now() + timeout;
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let status = status(&client, revision, left.min(WAIT_MAX))?;
+                if status.state == State::Applied {
+                    return show(&status, output);
+                }
+                if left.is_zero() {
+                    let seconds = timeout.as_secs();
+                    return Err(Failure::failed(format!("revision {revision} was not applied within {seconds} s")));
+                }
+            }
+        }
+    }
+}
+
+fn status(client: &Client, revision: u64, wait: Duration) -> Result<ChangeStatus, Failure> {
+    let path = UrlPath::v1(&["changes", &revision.to_string()]);
+    client.get(&if wait.is_zero() { path } else { path.with("wait_ms", wait.as_millis()) })
+}
+
+fn show(status: &ChangeStatus, output: &mut Output) -> Result<ExitCode, Failure> {
+    output.value(status, |status| {
+        let state = match (status.state, &status.applied_at) {
+            (State::Applied, Some(at)) => format!("answered since {at}"),
+            (State::Applied, None) => "answered".to_owned(),
+            (State::Committed, _) => "not yet answered".to_owned(),
+        };
+        format!("Revision {} of {}: durable since {}, {state}.", status.revision, status.zone, status.committed_at)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reports what a command changed. `done` is a participle: `imported`, `deleted`.
+pub(crate) fn report(change: &Change, done: &str, output: &mut Output) -> Result<ExitCode, Failure> {
+    if output.is_json() {
+        output.json(change)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for warning in &change.warnings {
+        let rtype = warning.rtype.as_ref().map_or_else(String::new, |rtype| format!(" {rtype}"));
+        output::note(format_args!("warning: {}{rtype}: {}", warning.name, warning.message));
+    }
+    let Change { zone, revision, .. } = change;
+    match (change.changed, change.serial) {
+        (false, _) => output.line(format_args!("{zone} was so already; nothing changed (version {revision}).")),
+        (true, Some(serial)) => output.line(format_args!("{zone} {done}: version {revision}, serial {serial}.")),
+        (true, None) => output.line(format_args!("{zone} {done} by revision {revision}.")),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An absent reason is no reason.
+pub(crate) fn reason(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}

@@ -1,0 +1,66 @@
+//! The configuration file: read, checked, documented.
+//!
+//! ```text
+//! file ──► raw (what stands there, unknown keys refused) ──► Config (checked; flags override) ──► the parts of the node
+//! ```
+
+pub(crate) mod command;
+mod raw;
+mod read;
+mod reference;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rokko_answer::Settings;
+use rokko_control::{Limits, ZoneDefaults};
+
+pub(crate) use raw::LogFormat;
+pub(crate) use read::load;
+
+/// Where the data folder is if nothing else is said.
+pub(crate) const DEFAULT_DATA_DIR: &str = "rokko-data";
+/// Where DNS is served if nothing else is said. Port 5353 needs no privilege.
+pub(crate) const DEFAULT_DNS_LISTEN: [&str; 2] = ["127.0.0.1:5353", "[::1]:5353"];
+/// Where the API is served if nothing else is said.
+pub(crate) const DEFAULT_API_LISTEN: &str = "127.0.0.1:8053";
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The data folder.
+    pub(crate) data_dir: PathBuf,
+    /// Where DNS is served, and with which limits.
+    pub(crate) net: rokko_net::Config,
+    /// Whether the DNS addresses are those of the default, so that one that the machine has not may be left out.
+    pub(crate) dns_listen_is_default: bool,
+    /// How queries are answered.
+    pub(crate) answer: Settings,
+    /// How old the secret for DNS cookies becomes, in seconds.
+    pub(crate) cookie_secret_s: u64,
+    /// Seconds that a stop waits for what is under way.
+    pub(crate) stop_grace_s: u64,
+    /// Where the API is served.
+    pub(crate) api_listen: Vec<SocketAddr>,
+    /// Certificate chain and key in PEM.
+    pub(crate) tls: Option<TlsFiles>,
+    /// Further names of the certificate that the node makes for itself.
+    pub(crate) tls_names: Vec<String>,
+    /// What new zones get.
+    pub(crate) zone_defaults: ZoneDefaults,
+    /// What is too much.
+    pub(crate) limits: Limits,
+    /// What is logged, as in `RUST_LOG`.
+    pub(crate) log_level: String,
+    /// How it is logged.
+    pub(crate) log_format: LogFormat,
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// The chain, the node's certificate first.
+    pub(crate) certificate: PathBuf,
+    /// The private key.
+    pub(crate) key: PathBuf,
+}

@@ -1,0 +1,317 @@
+//! What stands in the configuration file. The doc comments are the reference that `rokko config reference` prints.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rokko_answer::{AnyPolicy, CookieMode, Settings};
+use rokko_control::{Limits, ZoneDefaults};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{DEFAULT_API_LISTEN, DEFAULT_DATA_DIR, DEFAULT_DNS_LISTEN};
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Raw {
+    /// The folder with the store, the administrator's key and the backups. A relative path starts at the folder in
+    /// which the program is started. Flag: `--data-dir`.
+    pub(crate) data_dir: PathBuf,
+    /// The DNS server.
+    pub(crate) dns: Dns,
+    /// The HTTP API.
+    pub(crate) api: Api,
+    /// What a zone gets that is made without SOA or NS records.
+    pub(crate) zones: Zones,
+    /// What is too much. A change that would go beyond is refused.
+    pub(crate) limits: RawLimits,
+    /// The log, which goes to standard error.
+    pub(crate) log: Log,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            data_dir: DEFAULT_DATA_DIR.into(),
+            dns: Dns::default(),
+            api: Api::default(),
+            zones: Zones::default(),
+            limits: RawLimits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// The DNS server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dns {
+    /// Addresses and ports, each for UDP and TCP. `[::]` takes IPv6 only; list `0.0.0.0` beside it. Port 53 needs the
+    /// capability CAP_NET_BIND_SERVICE. Port 0 takes a free one. Flag: `--dns-listen`. Needs a restart.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// UDP threads; 0: one per core. Needs a restart.
+    pub(crate) threads: usize,
+    /// Pins each UDP thread to a core if there are as many threads as cores. Needs a restart.
+    pub(crate) pin: bool,
+    /// Most datagrams per system call, 1 to 1024. Needs a restart.
+    pub(crate) udp_batch: usize,
+    /// Octets of the kernel's receive and send buffers per UDP socket. Needs a restart.
+    pub(crate) udp_rcvbuf_bytes: usize,
+    /// The largest UDP response in octets, 512 to 4096; also announced to clients (RFC 6891).
+    pub(crate) udp_payload_max: u16,
+    /// The name server identifier (RFC 5001) for clients that ask for it; empty: none.
+    pub(crate) nsid: String,
+    /// What `version.bind` in class CH says; empty: refused.
+    pub(crate) version: String,
+    /// What `id.server` and `hostname.bind` in class CH say; empty: refused.
+    pub(crate) identity: String,
+    /// What a query for all types is answered with (RFC 8482): `one-rrset`, `hinfo` or `full-over-tcp`.
+    pub(crate) any: Any,
+    /// Whether responses leave out additional records that no client needs.
+    pub(crate) minimal: bool,
+    /// DNS cookies (RFC 7873): `respond` or `off`.
+    pub(crate) cookies: Cookies,
+    /// Hours after which the secret for DNS cookies is replaced, 1 to 840. The one before stays valid for as long.
+    pub(crate) cookie_secret_hours: u32,
+    /// The most CNAME and DNAME records that one response follows, 1 to 255.
+    pub(crate) cname_chain_max: u8,
+    /// Whether errors are explained (RFC 8914) to clients that use EDNS.
+    pub(crate) extended_errors: bool,
+    /// Seconds that a stop waits for queries and requests under way, 0 to 300.
+    pub(crate) stop_grace_s: u32,
+    /// Limits for TCP (RFC 7766). All need a restart.
+    pub(crate) tcp: Tcp,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        let (net, settings) = (rokko_net::Config::default(), Settings::default());
+        Self {
+            listen: DEFAULT_DNS_LISTEN.iter().filter_map(|text| text.parse().ok()).collect(),
+            threads: net.threads,
+            pin: net.pin,
+            udp_batch: net.udp_batch,
+            udp_rcvbuf_bytes: net.udp_rcvbuf_bytes,
+            udp_payload_max: settings.udp_payload_max,
+            nsid: String::new(),
+            version: String::new(),
+            identity: String::new(),
+            any: Any::OneRrset,
+            minimal: settings.minimal,
+            cookies: Cookies::Respond,
+            cookie_secret_hours: 24,
+            cname_chain_max: settings.cname_chain_max,
+            extended_errors: settings.extended_errors,
+            stop_grace_s: 5,
+            tcp: Tcp::default(),
+        }
+    }
+}
+
+/// Limits for TCP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tcp {
+    /// TCP threads; 0: as many as UDP threads.
+    pub(crate) threads: usize,
+    /// Most connections in all. When full, the one that has been idle longest is closed for a new one.
+    pub(crate) connections_max: usize,
+    /// Most connections per client: an IPv4 address, or an IPv6 /64 prefix.
+    pub(crate) connections_per_client_max: usize,
+    /// Closes a connection that carried no message for so many milliseconds.
+    pub(crate) idle_timeout_ms: u64,
+    /// Milliseconds from the first octet of a message to its last.
+    pub(crate) read_timeout_ms: u64,
+    /// Milliseconds in which a client must take what waits to be written to it.
+    pub(crate) write_timeout_ms: u64,
+    /// Octets of responses to one connection above which none of its queries is read until the client has taken them.
+    pub(crate) write_buffer_bytes_max: usize,
+    /// Octets of partial messages and waiting responses of all connections together.
+    pub(crate) buffer_bytes_max: usize,
+    /// Most connections per listener that the kernel holds until they are accepted.
+    pub(crate) backlog: i32,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        let limits = rokko_net::TcpLimits::default();
+        Self {
+            threads: limits.threads,
+            connections_max: limits.connections_max,
+            connections_per_client_max: limits.connections_per_client_max,
+            idle_timeout_ms: limits.idle_timeout_ms,
+            read_timeout_ms: limits.read_timeout_ms,
+            write_timeout_ms: limits.write_timeout_ms,
+            write_buffer_bytes_max: limits.write_buffer_bytes_max,
+            buffer_bytes_max: limits.buffer_bytes_max,
+            backlog: limits.backlog,
+        }
+    }
+}
+
+/// What a query for all types is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Any {
+    OneRrset,
+    Hinfo,
+    FullOverTcp,
+}
+
+impl From<Any> for AnyPolicy {
+    fn from(any: Any) -> Self {
+        match any {
+            Any::OneRrset => AnyPolicy::OneRrset,
+            Any::Hinfo => AnyPolicy::Hinfo,
+            Any::FullOverTcp => AnyPolicy::FullOverTcp,
+        }
+    }
+}
+
+/// What becomes of DNS cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cookies {
+    Respond,
+    Off,
+}
+
+impl From<Cookies> for CookieMode {
+    fn from(cookies: Cookies) -> Self {
+        match cookies {
+            Cookies::Respond => CookieMode::Respond,
+            Cookies::Off => CookieMode::Off,
+        }
+    }
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Api {
+    /// Addresses and ports. A loopback address serves plain HTTP; any other serves HTTPS. Port 0 takes a free one.
+    /// Flag: `--api-listen`. Needs a restart.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// A PEM file with the certificate chain for HTTPS, together with `tls_key`. Without it the node makes a certificate
+    /// of its own at the first start and prints its fingerprint. Read again on SIGHUP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Host names and addresses, beside those listened on, for the certificate that the node makes for itself.
+    pub(crate) tls_names: Vec<String>,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: DEFAULT_API_LISTEN.parse().into_iter().collect(),
+            tls_certificate: None,
+            tls_key: None,
+            tls_names: Vec::new(),
+        }
+    }
+}
+
+/// What a zone gets that is made without SOA or NS records. All need a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Zones {
+    /// The name servers, such as `["ns1.example.net.", "ns2.example.net."]`; the first one is the SOA's MNAME.
+    pub(crate) nameservers: Vec<DomainName>,
+    /// The mailbox of the one responsible, as a domain name; without it, `hostmaster` below the zone's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hostmaster: Option<DomainName>,
+    /// REFRESH in seconds.
+    pub(crate) refresh_s: u32,
+    /// RETRY in seconds.
+    pub(crate) retry_s: u32,
+    /// EXPIRE in seconds.
+    pub(crate) expire_s: u32,
+    /// MINIMUM, the TTL of negative answers (RFC 2308), in seconds.
+    pub(crate) minimum_s: u32,
+    /// The TTL of the SOA and NS records in seconds.
+    pub(crate) ttl_s: u32,
+}
+
+impl Default for Zones {
+    fn default() -> Self {
+        let defaults = ZoneDefaults::default();
+        Self {
+            nameservers: Vec::new(),
+            hostmaster: None,
+            refresh_s: defaults.refresh_s,
+            retry_s: defaults.retry_s,
+            expire_s: defaults.expire_s,
+            minimum_s: defaults.minimum_s,
+            ttl_s: defaults.ttl_s,
+        }
+    }
+}
+
+/// What is too much. All need a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawLimits {
+    /// Records of one zone.
+    pub(crate) zone_records_max: u64,
+    /// Changes of one batch.
+    pub(crate) requests_max: usize,
+    /// Change sets that wait for the writer; further ones are told to come again.
+    pub(crate) queue_max: usize,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        let Limits { zone_records_max, requests_max, queue_max } = Limits::default();
+        Self { zone_records_max, requests_max, queue_max }
+    }
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a list by module as in `info,rokko_net=debug`. The variable
+    /// `RUST_LOG` overrides it.
+    pub(crate) level: String,
+    /// `text` or `json`. Flag: `--log-format`. Needs a restart.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A domain name in presentation format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub(crate) struct DomainName(pub(crate) rokko_wire::Name);
+
+impl TryFrom<String> for DomainName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error| format!("`{text}` is not a domain name: {error}"))
+    }
+}
+
+impl From<DomainName> for String {
+    fn from(name: DomainName) -> Self {
+        name.0.to_string()
+    }
+}

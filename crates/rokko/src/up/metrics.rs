@@ -1,0 +1,132 @@
+//! The DNS side's numbers in the text format of OpenMetrics.
+
+use std::fmt::{Display, Write};
+
+use rokko_answer::{Counters, QTYPES_COUNTED, RCODES_COUNTED};
+use rokko_net::CounterValues;
+use rokko_wire::Rcode;
+
+/// Appends all numbers of answers and network, without the closing line.
+pub(crate) fn write(answers: &Counters, net: &CounterValues, out: &mut String) {
+    write_answers(answers, out);
+    write_net(net, out);
+}
+
+fn write_answers(counters: &Counters, out: &mut String) {
+    let udp = counters.queries.saturating_sub(counters.queries_tcp);
+    let transports = [("udp", udp), ("tcp", counters.queries_tcp)];
+    family(out, "rokko_dns_queries", "Queries by transport", "transport", transports);
+    let others = [("other".to_owned(), counters.by_qtype[QTYPES_COUNTED.len()])];
+    let types = QTYPES_COUNTED.iter().map(ToString::to_string).zip(counters.by_qtype).chain(others);
+    family(out, "rokko_dns_queries_by_type", "Queries by type", "type", types);
+    let rcodes = (0_u16..).zip(counters.by_rcode).filter(|&(_, count)| count > 0);
+    let rcodes = rcodes.map(|(rcode, count)| (rcode_text(rcode), count));
+    family(out, "rokko_dns_responses", "Responses by rcode", "rcode", rcodes);
+    counter(out, "rokko_dns_queries_edns", "Queries with EDNS", counters.queries_edns);
+    counter(out, "rokko_dns_queries_dnssec_ok", "Queries with DO", counters.queries_dnssec_ok);
+    counter(out, "rokko_dns_dropped", "Messages that are no queries", counters.dropped);
+    counter(out, "rokko_dns_truncated", "Responses with TC", counters.truncated);
+    counter(out, "rokko_dns_referrals", "Referrals", counters.referrals);
+    counter(out, "rokko_dns_nodata", "NODATA responses", counters.nodata);
+    let cookies = [("new", counters.cookies_new), ("good", counters.cookies_good), ("bad", counters.cookies_bad)];
+    family(out, "rokko_dns_cookies", "Queries with DNS cookies by verdict", "verdict", cookies);
+}
+
+fn write_net(net: &CounterValues, out: &mut String) {
+    let CounterValues { udp, tcp, tcp_connections } = net;
+    for (name, help, value) in [
+        ("rokko_udp_received", "Datagrams received", udp.received),
+        ("rokko_udp_received_bytes", "Octets in datagrams received", udp.received_bytes),
+        ("rokko_udp_answered", "Responses sent over UDP", udp.answered),
+        ("rokko_udp_answered_bytes", "Octets in responses sent over UDP", udp.answered_bytes),
+        ("rokko_udp_dropped", "Datagrams that were not answered", udp.dropped),
+        ("rokko_udp_oversized", "Datagrams that were too long", udp.oversized),
+        ("rokko_udp_send_errors", "Responses that the kernel did not take", udp.send_errors),
+        ("rokko_udp_receive_errors", "Failed receive calls", udp.receive_errors),
+        ("rokko_udp_batches", "Receive calls that took a datagram", udp.batches),
+        ("rokko_tcp_accepted", "TCP connections taken", tcp.accepted),
+        ("rokko_tcp_closed", "TCP connections closed", tcp.closed),
+        ("rokko_tcp_evicted", "Idle TCP connections closed for a new one", tcp.evicted),
+        ("rokko_tcp_buffer_limit", "TCP connections closed for want of buffers", tcp.buffer_limit),
+        ("rokko_tcp_errors", "TCP connections that ended with an error", tcp.errors),
+        ("rokko_tcp_accept_errors", "Failed accept calls", tcp.accept_errors),
+        ("rokko_tcp_queries", "Messages read over TCP", tcp.queries),
+        ("rokko_tcp_answered", "Responses over TCP", tcp.answered),
+        ("rokko_tcp_received_bytes", "Octets read over TCP", tcp.received_bytes),
+        ("rokko_tcp_sent_bytes", "Octets written over TCP", tcp.sent_bytes),
+    ] {
+        counter(out, name, help, value);
+    }
+    let refused = [("client", tcp.refused_client), ("total", tcp.refused_total)];
+    family(out, "rokko_tcp_refused", "TCP connections refused by limit", "limit", refused);
+    let timeouts = [("idle", tcp.idle_timeouts), ("read", tcp.read_timeouts), ("write", tcp.write_timeouts)];
+    family(out, "rokko_tcp_timeouts", "TCP connections closed by time-out", "timeout", timeouts);
+    head(out, "rokko_tcp_connections", "Open TCP connections", "gauge");
+    line(out, format_args!("rokko_tcp_connections {tcp_connections}"));
+}
+
+fn rcode_text(rcode: u16) -> String {
+    let known = match Rcode(rcode) {
+        Rcode::NOERROR => "NOERROR",
+        Rcode::FORMERR => "FORMERR",
+        Rcode::SERVFAIL => "SERVFAIL",
+        Rcode::NXDOMAIN => "NXDOMAIN",
+        Rcode::NOTIMP => "NOTIMP",
+        Rcode::REFUSED => "REFUSED",
+        Rcode::YXDOMAIN => "YXDOMAIN",
+        Rcode::NOTAUTH => "NOTAUTH",
+        Rcode::BADVERS => "BADVERS",
+        _ if usize::from(rcode) == RCODES_COUNTED - 1 => "other",
+        _ => return rcode.to_string(),
+    };
+    known.to_owned()
+}
+
+fn counter(out: &mut String, name: &str, help: &str, value: u64) {
+    head(out, name, help, "counter");
+    line(out, format_args!("{name}_total {value}"));
+}
+
+fn family<L: Display>(
+    out: &mut String,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) {
+    head(out, name, help, "counter");
+    for (value, count) in values {
+        line(out, format_args!("{name}_total{{{label}=\"{value}\"}} {count}"));
+    }
+}
+
+fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+    line(out, format_args!("# HELP {name} {help}.\n# TYPE {name} {kind}"));
+}
+
+fn line(out: &mut String, text: impl Display) {
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_labels() {
+        let mut counters = Counters { queries: 5, queries_tcp: 2, ..Counters::default() };
+        counters.by_rcode[3] = 4;
+        let mut out = String::new();
+        write(&counters, &CounterValues { tcp_connections: 7, ..CounterValues::default() }, &mut out);
+        for line in [
+            "rokko_dns_queries_total{transport=\"udp\"} 3",
+            "rokko_dns_queries_total{transport=\"tcp\"} 2",
+            "rokko_dns_responses_total{rcode=\"NXDOMAIN\"} 4",
+            "rokko_dns_queries_by_type_total{type=\"other\"} 0",
+            "rokko_tcp_connections 7",
+        ] {
+            assert!(out.lines().any(|found| found == line), "{line}\n{out}");
+        }
+    }
+}
