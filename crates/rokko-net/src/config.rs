@@ -112,7 +112,9 @@ impl Config {
     }
 
     /// Refuses a value out of its range, and listen addresses that exclude one another.
-    pub(crate) fn check(&self) -> Result<(), NetError> {
+    ///
+    /// [`Server::start`](crate::Server::start) does the same; this is for telling before the start.
+    pub fn check(&self) -> Result<(), NetError> {
         let tcp = &self.tcp;
         in_range("listen", self.listen.len(), 1, LISTEN_MAX)?;
         in_range("threads", self.threads, 0, THREADS_MAX)?;
