@@ -1,16 +1,14 @@
-//! Bodies in and out: JSON and text within limits, and long answers in pieces.
+//! Bodies and queries of requests: JSON and text within limits.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use hyper::body::Frame;
 use serde::de::DeserializeOwned;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::problem::Problem;
 use crate::state::ApiState;
@@ -21,8 +19,6 @@ pub const BODY_MAX: usize = 64 << 20;
 pub const SMALL_BODY_MAX: usize = 64 << 10;
 /// How long a client may take to send a body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many pieces of an answer wait for a slow client.
-const PIECES_MAX: usize = 4;
 
 /// The whole body of a request. The room that a large one takes is given back when this is dropped.
 pub struct Whole {
@@ -125,31 +121,5 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
         Query::try_from_uri(&parts.uri)
             .map(|Query(value)| Self(value))
             .map_err(|error| Problem::bad_request("bad-query", format!("the URL's query is wrong: {}", error.body_text())))
-    }
-}
-
-/// An answer that is made piece by piece; making waits while the client is slow.
-///
-/// `make` runs on a blocking thread and gets a way to hand over pieces that returns false once the client is gone.
-pub fn streamed<F>(make: F) -> Body
-where
-    F: FnOnce(&mut dyn FnMut(Vec<u8>) -> bool) + Send + 'static,
-{
-    let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    tokio::task::spawn_blocking(move || make(&mut |piece| sender.blocking_send(Bytes::from(piece)).is_ok()));
-    Body::new(Pieces(receiver))
-}
-
-struct Pieces(mpsc::Receiver<Bytes>);
-
-impl HttpBody for Pieces {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

@@ -8,10 +8,15 @@ pub mod metrics;
 pub mod pdns;
 pub mod problem;
 pub mod rrset;
+pub mod serve;
 pub mod state;
+pub mod stream;
 pub mod task;
 pub mod timestamp;
+pub mod tls;
 pub mod v1;
 
 pub use problem::Problem;
+pub use serve::{ApiConfig, ApiError, Bound, Limits, Listen, bind, serve};
 pub use state::ApiState;
+pub use tls::{Certificate, TlsSource};

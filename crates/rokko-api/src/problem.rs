@@ -31,15 +31,13 @@ pub struct Problem {
     pub items: Vec<ProblemItem>,
     /// When to try again, in seconds.
     pub retry_after_s: Option<u32>,
-    /// For 405: the methods that the resource has.
-    pub allow: Option<HeaderValue>,
 }
 
 impl Problem {
     /// A problem without items.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { status, code, detail, current_version: None, items: Vec::new(), retry_after_s: None, allow: None }
+        Self { status, code, detail, current_version: None, items: Vec::new(), retry_after_s: None }
     }
 
     /// 400: the request itself is malformed.
@@ -93,9 +91,6 @@ impl Problem {
         let mut headers = Vec::new();
         if let Some(seconds) = self.retry_after_s {
             headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
-        }
-        if let Some(allow) = &self.allow {
-            headers.push((header::ALLOW, allow.clone()));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rokko\"")));

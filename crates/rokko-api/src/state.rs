@@ -28,6 +28,7 @@ pub struct ApiState {
     pub extra: ExtraMetrics,
     pub(crate) failures: Arc<Failures>,
     pub(crate) large_bodies: Arc<Semaphore>,
+    pub(crate) backup_turn: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -40,6 +41,7 @@ impl ApiState {
             extra,
             failures: Arc::new(Failures::default()),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+            backup_turn: Arc::new(Semaphore::new(1)),
         }
     }
 }
