@@ -124,12 +124,16 @@ pub(super) fn entries(connection: &Connection, after: Revision, limit: usize) ->
 
 pub(super) fn entry(connection: &Connection, revision: Revision) -> Result<Option<(LogEntry, Delta)>, StoreError> {
     let read = failed("reading the log");
-    let sql = format!("SELECT {LOG_COLUMNS}, delta FROM log WHERE revision = ?1");
+    let sql = format!("SELECT {LOG_COLUMNS}, delta_crc, delta FROM log WHERE revision = ?1");
     let mut find = connection.prepare_cached(&sql).map_err(&read)?;
     let mut rows = find.query([row::to_column(revision.0)]).map_err(&read)?;
     let Some(found) = rows.next().map_err(&read)? else { return Ok(None) };
-    let delta =
-        Delta::decode(row::blob(found, 11)?).map_err(|error| damaged(format!("revision {revision}"), &error))?;
+    let place = || format!("revision {revision}");
+    let bytes = row::blob(found, 12)?;
+    if found.get::<_, i64>(11).map_err(&read)? != i64::from(crc32fast::hash(bytes)) {
+        return Err(damaged(place(), "the checksum of its change does not match"));
+    }
+    let delta = Delta::decode(bytes).map_err(|error| damaged(place(), &error))?;
     Ok(Some((row::log_entry(found)?, delta)))
 }
 

@@ -48,6 +48,7 @@ CREATE TABLE log (
   serial         INTEGER,
   rrsets_changed INTEGER NOT NULL,
   meta           TEXT,
+  delta_crc      INTEGER NOT NULL,
   delta          BLOB NOT NULL
 ) STRICT;
 CREATE INDEX log_by_zone ON log (zone_key);
