@@ -80,13 +80,7 @@ impl CookieSecrets {
 }
 
 /// A client cookie and its server cookie: version 1 and reserved octets, the time, and the hash (RFC 9018 §4).
-fn make(
-    client: [u8; CLIENT_LEN],
-    version: [u8; 4],
-    time: [u8; 4],
-    addr: IpAddr,
-    secret: &[u8; 16],
-) -> [u8; FULL_LEN] {
+fn make(client: [u8; CLIENT_LEN], version: [u8; 4], time: [u8; 4], addr: IpAddr, secret: &[u8; 16]) -> [u8; FULL_LEN] {
     let mut full = [0; FULL_LEN];
     full[..8].copy_from_slice(&client);
     full[8..12].copy_from_slice(&version);
@@ -128,8 +122,7 @@ mod tests {
         assert_eq!((verdict, full), (Verdict::New, hex("2464c4abcf10c957010000005cf79f111f8130c3eee29480")));
         // A.2: the same client learning a renewed server cookie.
         let old = hex::<24>("2464c4abcf10c957010000005cf79f111f8130c3eee29480");
-        let (verdict, full) =
-            secrets(SECRET).check(&old, "198.51.100.100".parse().unwrap(), 1_559_734_385).unwrap();
+        let (verdict, full) = secrets(SECRET).check(&old, "198.51.100.100".parse().unwrap(), 1_559_734_385).unwrap();
         assert_eq!((verdict, full), (Verdict::Good, hex("2464c4abcf10c957010000005cf7a871d4a564a1442aca77")));
         // A.3: another client learning a renewed server cookie; the old one has reserved octets that are not zero.
         let other = hex::<24>("fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5");
@@ -138,8 +131,10 @@ mod tests {
         // A.4: IPv6 with a rolled-over secret.
         let addr = "2001:db8:220:1:59de:d0f4:8769:82b8".parse().unwrap();
         let old = hex::<24>("22681ab97d52c298010000005cf7c57926556bd0934c72f8");
-        let rolled =
-            CookieSecrets { current: hex("445536bcd2513298075a5d379663c962"), previous: Some(hex("dd3bdf9344b678b185a6f5cb60fca715")) };
+        let rolled = CookieSecrets {
+            current: hex("445536bcd2513298075a5d379663c962"),
+            previous: Some(hex("dd3bdf9344b678b185a6f5cb60fca715")),
+        };
         let (verdict, full) = rolled.check(&old, addr, 1_559_741_961).unwrap();
         assert_eq!((verdict, full), (Verdict::Good, hex("22681ab97d52c298010000005cf7c609a6bb79d16625507a")));
     }

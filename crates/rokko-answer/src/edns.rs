@@ -87,12 +87,7 @@ impl OptReply {
     }
 
     /// Writes the record.
-    pub(crate) fn write(
-        &self,
-        composer: &mut Composer<'_>,
-        settings: &Settings,
-        rcode_high: u8,
-    ) -> Result<(), Full> {
+    pub(crate) fn write(&self, composer: &mut Composer<'_>, settings: &Settings, rcode_high: u8) -> Result<(), Full> {
         let mut len = self.len(settings);
         let error = self.error.filter(|_| settings.extended_errors && composer.room() >= len + OPTION_HEAD_LEN + 2);
         len += error.map_or(0, |_| OPTION_HEAD_LEN + 2);

@@ -212,13 +212,7 @@ impl Resolution<'_, '_> {
         Ok(self.follow())
     }
 
-    fn prove_wildcard<'z>(
-        &mut self,
-        zone: &'z Zone,
-        encloser_len: usize,
-        is_wildcard: bool,
-        proofs: &mut Proofs<'z>,
-    ) {
+    fn prove_wildcard<'z>(&mut self, zone: &'z Zone, encloser_len: usize, is_wildcard: bool, proofs: &mut Proofs<'z>) {
         if is_wildcard && self.wants_proofs(zone) {
             proofs.wildcard_answer(self.subject(zone, encloser_len));
         }
@@ -288,10 +282,7 @@ impl Resolution<'_, '_> {
         Ok(())
     }
 
-    fn with_owner(
-        &mut self,
-        write: impl FnOnce(&mut Reply<'_>, Owner<'_>) -> Result<(), Full>,
-    ) -> Result<(), Full> {
+    fn with_owner(&mut self, write: impl FnOnce(&mut Reply<'_>, Owner<'_>) -> Result<(), Full>) -> Result<(), Full> {
         let owner = if self.chain.len == 0 { QUESTION_NAME } else { Owner::Name(self.scratch.name.as_bytes()) };
         write(self.reply, owner)
     }

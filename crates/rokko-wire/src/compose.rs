@@ -234,7 +234,11 @@ impl<'m> Composer<'m> {
         let len = u16::try_from(rdata.len()).map_err(|_| Full)?;
         let [len_high, len_low] = if layout.is_none() { len.to_be_bytes() } else { [0, 0] };
         self.put(&[type_high, type_low, class_high, class_low, ttl_0, ttl_1, ttl_2, ttl_3, len_high, len_low])?;
-        if let Some(layout) = layout { self.compressed_rdata(layout, rdata)? } else { self.put(rdata)? }
+        if let Some(layout) = layout {
+            self.compressed_rdata(layout, rdata)?;
+        } else {
+            self.put(rdata)?;
+        }
         Ok(owner_at)
     }
 
@@ -318,7 +322,13 @@ impl<'m> Composer<'m> {
     }
 
     /// Writes an OPT record (RFC 6891 §6.1.2) whose options have `options_len` octets; the options must follow.
-    pub fn opt_head(&mut self, payload_size: u16, rcode_high: u8, dnssec_ok: bool, options_len: u16) -> Result<(), Full> {
+    pub fn opt_head(
+        &mut self,
+        payload_size: u16,
+        rcode_high: u8,
+        dnssec_ok: bool,
+        options_len: u16,
+    ) -> Result<(), Full> {
         let [size_high, size_low] = payload_size.to_be_bytes();
         let [len_high, len_low] = options_len.to_be_bytes();
         let flags = if dnssec_ok { 0x80 } else { 0 };
@@ -414,5 +424,153 @@ impl Layout {
             _ => return None,
         };
         Some(Self { octets_before, names })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::wire_len;
+    use proptest::prelude::*;
+
+    const QUESTION: &[u8] = b"\x03WWW\x07example\x00\x00\x01\x00\x01";
+    const NS: (Rtype, u16) = (Rtype::NS, 1);
+    const TXT: (Rtype, u16) = (Rtype::TXT, 1);
+
+    fn compose(limit: usize, write: impl FnOnce(&mut Composer<'_>)) -> Vec<u8> {
+        let (mut out, mut table) = (vec![0xaa; limit], NameTable::default());
+        let mut composer = Composer::new(&mut out, limit, &mut table).unwrap();
+        composer.question(QUESTION).unwrap();
+        write(&mut composer);
+        let len = composer.finish(7, 0x8000);
+        out.truncate(len);
+        out
+    }
+
+    fn one(rdata: &[u8]) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(rdata)
+    }
+
+    #[test]
+    fn names_point_to_the_question_and_to_each_other() {
+        let message = compose(512, |composer| {
+            let owner = Owner::Name(b"\x07example\x00");
+            let servers = [b"\x02ns\x07example\x00".as_slice(), b"\x01a\x02ns\x07EXAMPLE\x00", b"\x00"];
+            assert_eq!(composer.rrset(Section::Answer, owner, NS, 1, servers.into_iter()), Ok(3));
+        });
+        let start = HEADER_LEN + QUESTION.len();
+        let fixed = b"\x00\x02\x00\x01\x00\x00\x00\x01";
+        let expected = [
+            b"\xc0\x10".as_slice(),
+            fixed,
+            b"\x00\x05\x02ns\xc0\x10\xc0\x10",
+            fixed,
+            b"\x00\x04\x01a\xc0\x29\xc0\x10",
+            fixed,
+            b"\x00\x01\x00",
+        ];
+        assert_eq!(message[start..], expected.concat());
+        assert_eq!(message[..HEADER_LEN], *b"\x00\x07\x80\x00\x00\x01\x00\x03\x00\x00\x00\x00");
+    }
+
+    #[test]
+    fn an_rrset_is_written_whole_or_not_at_all() {
+        let limit = HEADER_LEN + QUESTION.len() + 40;
+        let message = compose(limit, |composer| {
+            let name = b"\x01x\x01y\x00".as_slice();
+            let texts = [[1_u8; 10], [2; 10], [3; 10]];
+            let before = composer.len();
+            let written =
+                composer.rrset(Section::Answer, Owner::Name(name), TXT, 1, texts.iter().map(|text| &text[..]));
+            assert_eq!((written, composer.len(), composer.count(Section::Answer)), (Err(Full), before, 0));
+            // What was taken back is not pointed to.
+            assert_eq!(composer.rrset(Section::Authority, Owner::Name(b"\x01y\x00"), TXT, 1, one(b"z")), Ok(1));
+        });
+        assert_eq!(message[HEADER_LEN + QUESTION.len()..][..3], *b"\x01y\x00");
+        assert_eq!(message[4..12], *b"\x00\x01\x00\x00\x00\x01\x00\x00");
+    }
+
+    #[test]
+    fn names_beyond_the_reach_of_pointers_stay_whole() {
+        let filler = vec![0; 20_000];
+        let message = compose(60_000, |composer| {
+            composer.rrset(Section::Answer, QUESTION_NAME, TXT, 1, one(&filler)).unwrap();
+            for _ in 0..2 {
+                composer.rrset(Section::Answer, Owner::Name(b"\x03far\x00"), TXT, 1, one(b"")).unwrap();
+            }
+            assert_eq!(composer.last_owner(), None);
+        });
+        assert_eq!(message.windows(5).filter(|octets| *octets == b"\x03far\x00").count(), 2);
+    }
+
+    #[test]
+    fn only_types_of_rfc_1035_are_compressed() {
+        for (rtype, before, shrinks) in
+            [(Rtype::MX, 2, true), (Rtype::PTR, 0, true), (Rtype::SRV, 6, false), (Rtype::DNAME, 0, false)]
+        {
+            let rdata = [&[0; 6][..before], b"\x07example\x00".as_slice()].concat();
+            let message = compose(512, |composer| {
+                composer.rrset(Section::Answer, QUESTION_NAME, (rtype, 1), 1, one(&rdata)).unwrap();
+            });
+            let plain = HEADER_LEN + QUESTION.len() + 12 + rdata.len();
+            assert_eq!(message.len() < plain, shrinks, "{rtype}");
+        }
+    }
+
+    /// Follows pointers; the octets of the name at `at`.
+    fn expanded(message: &[u8], at: usize) -> Vec<u8> {
+        let (mut at, mut name) = (at, Vec::new());
+        loop {
+            match message[at] {
+                0 => return [name, vec![0]].concat(),
+                high @ 0xc0.. => at = usize::from(high & 0x3f) << 8 | usize::from(message[at + 1]),
+                len => {
+                    name.extend(&message[at..=at + usize::from(len)]);
+                    at += usize::from(len) + 1;
+                }
+            }
+        }
+    }
+
+    fn names() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let label = prop_oneof![
+            prop::sample::select(vec![
+                b"a".to_vec(),
+                b"A".to_vec(),
+                b"b".to_vec(),
+                b"www".to_vec(),
+                b"example".to_vec()
+            ]),
+            prop::collection::vec(any::<u8>(), 1..20),
+        ];
+        let name = prop::collection::vec(label, 0..8).prop_map(|labels| {
+            let mut wire: Vec<u8> = labels
+                .iter()
+                .flat_map(|label| std::iter::once(u8::try_from(label.len()).unwrap()).chain(label.iter().copied()))
+                .collect();
+            wire.push(0);
+            wire
+        });
+        prop::collection::vec(name, 1..60)
+    }
+
+    proptest! {
+        #[test]
+        fn compressed_names_expand_to_themselves(names in names()) {
+            let mut starts = Vec::new();
+            let message = compose(65_535, |composer| {
+                for name in &names {
+                    assert_eq!(wire_len(name), Ok(name.len()));
+                    starts.push(composer.len());
+                    composer.rrset(Section::Answer, Owner::Name(name), NS, 1, one(name)).unwrap();
+                    if let Some(at) = composer.last_owner() {
+                        assert!(composer.name_is(at, name));
+                    }
+                }
+            });
+            for (start, name) in starts.into_iter().zip(&names) {
+                prop_assert!(expanded(&message, start).eq_ignore_ascii_case(name));
+            }
+        }
     }
 }

@@ -287,7 +287,10 @@ mod tests {
         let question = Question::parse(message, &mut qname).unwrap();
         assert_eq!(question, Question { qtype: Rtype::AAAA, qclass: 1, end: message.len() });
         assert_eq!(qname.as_bytes(), b"\x03www\x07example\x00");
-        assert_eq!((qname.label_count(), qname.label(1), qname.suffix(1)), (2, &b"example"[..], &b"\x07example\x00"[..]));
+        assert_eq!(
+            (qname.label_count(), qname.label(1), qname.suffix(1)),
+            (2, &b"example"[..], &b"\x07example\x00"[..])
+        );
         assert_eq!((qname.label(2), qname.suffix(2)), (&b""[..], &b"\x00"[..]));
         assert!(Additional::parse(message, &header, question.end).unwrap().edns.is_none());
     }

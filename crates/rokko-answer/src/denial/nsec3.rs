@@ -15,15 +15,14 @@ const STEPS_MAX: usize = 32;
 
 pub(super) fn name_error<'z>(proofs: &mut Proofs<'z>, subject: Subject<'_, 'z>) {
     let Some(chain) = Chain::of(subject.zone) else { return };
-    let start = subject.label_index(subject.encloser_len);
-    let encloser = chain.encloser_proof(proofs, subject, start);
+    let encloser = chain.encloser_proof(proofs, subject, subject.label_index(subject.encloser_len));
     chain.push_covering(proofs, &chain.wildcard_key(subject.name.suffix(encloser)));
 }
 
 pub(super) fn no_data<'z>(proofs: &mut Proofs<'z>, subject: Subject<'_, 'z>) {
     let Some(chain) = Chain::of(subject.zone) else { return };
     // Without NSEC3 of its own, the name lies in an opt-out span (§7.2.4).
-    chain.encloser_proof(proofs, subject, 0);
+    chain.match_or_encloser_proof(proofs, subject, 0);
 }
 
 pub(super) fn wildcard_answer<'z>(proofs: &mut Proofs<'z>, subject: Subject<'_, 'z>) {
@@ -47,7 +46,7 @@ pub(super) fn wildcard_no_data<'z>(proofs: &mut Proofs<'z>, subject: Subject<'_,
 
 pub(super) fn insecure_delegation<'z>(proofs: &mut Proofs<'z>, subject: Subject<'_, 'z>, cut_len: usize) {
     let Some(chain) = Chain::of(subject.zone) else { return };
-    chain.encloser_proof(proofs, subject, subject.label_index(cut_len));
+    chain.match_or_encloser_proof(proofs, subject, subject.label_index(cut_len));
 }
 
 /// A zone's chain of NSEC3 records.
@@ -83,13 +82,29 @@ impl<'z> Chain<'z> {
         chains.find(|chain| chain.matching(&chain.key(zone.apex().as_bytes())).is_some())
     }
 
-    /// Proves which of the ancestors from label `start` on is the closest encloser that has an NSEC3, and that the
-    /// next closer name has none (§7.2.1). Returns the label at which that encloser starts.
-    ///
-    /// If `start` is the name itself and it has an NSEC3, that alone is the proof.
+    /// Proves that the name that starts at label `start`, an ancestor of the subject whose child there does not exist,
+    /// or the closest of its ancestors that has an NSEC3, is the closest encloser: by its record, and by one that covers
+    /// the next closer name (§7.2.1). Returns the label at which the encloser starts.
     fn encloser_proof(&self, proofs: &mut Proofs<'z>, subject: Subject<'_, 'z>, start: usize) -> usize {
+        let next_closer = start.checked_sub(1).map(|index| self.key(subject.name.suffix(index)));
+        self.provable_encloser(proofs, subject, start, next_closer)
+    }
+
+    /// The record of the name that starts at label `start`; if it lies in an opt-out span and has none, the proof of
+    /// its closest provable encloser.
+    fn match_or_encloser_proof(&self, proofs: &mut Proofs<'z>, subject: Subject<'_, 'z>, start: usize) {
+        self.provable_encloser(proofs, subject, start, None);
+    }
+
+    fn provable_encloser(
+        &self,
+        proofs: &mut Proofs<'z>,
+        subject: Subject<'_, 'z>,
+        start: usize,
+        next_closer: Option<[u8; KEY_LEN]>,
+    ) -> usize {
         let apex = subject.label_index(0);
-        let mut next_closer = start.checked_sub(1).map(|index| self.key(subject.name.suffix(index)));
+        let mut next_closer = next_closer;
         for index in start..=apex {
             let key = self.key(subject.name.suffix(index));
             if let Some(node) = self.matching(&key) {

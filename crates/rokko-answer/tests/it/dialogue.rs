@@ -15,7 +15,7 @@
 
 use std::path::Path;
 
-use rokko_answer::{AnyPolicy, Answerer, CookieMode, CookieSecrets, Settings};
+use rokko_answer::{Answerer, AnyPolicy, CookieMode, CookieSecrets, Settings};
 use rokko_zone::{Catalog, Zone};
 
 use crate::exchange::{Query, ask, hex};

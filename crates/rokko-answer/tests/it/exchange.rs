@@ -162,7 +162,7 @@ fn show_opt(message: &Message<Vec<u8>>) -> Option<String> {
         line += " do";
     }
     for option in opt.opt().iter::<AllOptData<_, _>>() {
-        line += &match option.unwrap() {
+        let shown = match option.unwrap() {
             AllOptData::Nsid(nsid) => format!(" nsid={}", to_hex(nsid.as_slice())),
             AllOptData::ExtendedError(error) => format!(" ede={}", error.code().to_int()),
             AllOptData::Cookie(cookie) => {
@@ -172,6 +172,7 @@ fn show_opt(message: &Message<Vec<u8>>) -> Option<String> {
             AllOptData::Other(other) => show_other(&other),
             other => format!(" {other:?}"),
         };
+        line += &shown;
     }
     assert_ne!(opt.rcode(message.header()), OptRcode::BADCOOKIE);
     Some(line)

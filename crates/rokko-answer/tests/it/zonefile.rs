@@ -15,7 +15,7 @@ fn records(text: &str, origin: &str) -> Vec<ScannedRecord> {
     let mut file = Zonefile::from(text);
     file.extend_from_slice(b"\n");
     file.set_origin(origin.parse().unwrap());
-    file.set_default_class(Class::IN);
+    file.set_default_class(if text.contains(" CH ") { Class::CH } else { Class::IN });
     let entries = file.map(|entry| match entry.unwrap_or_else(|error| panic!("{error} in:\n{text}")) {
         Entry::Record(record) => record,
         Entry::Include { .. } => panic!("$INCLUDE in a test zone"),
