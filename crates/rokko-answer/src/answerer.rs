@@ -195,7 +195,8 @@ impl Answerer {
         self.counters.truncated += u64::from(reply.truncated);
         let is_empty = reply.composer.count(Section::Answer) == 0;
         self.counters.nodata += u64::from(reply.rcode == Rcode::NOERROR && reply.authoritative && is_empty);
-        let mut flags = flag::QR | header.flags & (0x7800 | flag::RD | flag::CD) | reply.rcode.0 & 0x0f;
+        // CD is for resolvers; an authoritative response has it clear (RFC 4035 §3.1.6).
+        let mut flags = flag::QR | header.flags & (0x7800 | flag::RD) | reply.rcode.0 & 0x0f;
         flags |= if reply.authoritative { flag::AA } else { 0 };
         flags |= if reply.truncated { flag::TC } else { 0 };
         reply.composer.finish(header.id, flags)

@@ -60,7 +60,8 @@ fn barrier<'z>(zone: &'z Zone, key: &[u8], encloser_len: usize, found: Match<'z>
         Match::Gap { before, .. } => before,
     };
     let ends = key[..encloser_len].iter().enumerate().filter(|&(_, &octet)| octet == 0).map(|(at, _)| at + 1);
-    for end in std::iter::once(0).chain(ends) {
+    let apex = zone.has_dnames().then_some(0);
+    for end in apex.into_iter().chain(ends) {
         let prefix = &key[..end];
         let Some(node) = near.filter(|node| node.key() == prefix).or_else(|| zone.node(prefix)) else { continue };
         if end > 0 && node.has(Rtype::NS) {

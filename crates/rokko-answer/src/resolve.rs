@@ -91,7 +91,7 @@ impl Resolution<'_, '_> {
     }
 
     fn in_zone<'z>(&mut self, zone: &'z Zone, mut proofs: Proofs<'z>) -> Result<Outcome, Full> {
-        if zone.apex_node().is_none_or(|apex| !apex.has(Rtype::SOA)) {
+        if !zone.has_soa() {
             return self.without_zone(&proofs);
         }
         loop {

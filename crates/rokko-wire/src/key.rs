@@ -52,6 +52,14 @@ impl KeyBuf {
         if self.len + 2 * label.len() + 1 > KEY_LEN_MAX && self.len + escaped_len(label) + 1 > KEY_LEN_MAX {
             return;
         }
+        if label.iter().all(|&octet| octet > 1)
+            && let Some(room) = self.bytes.get_mut(self.len..=self.len + label.len())
+        {
+            room[..label.len()].copy_from_slice(label);
+            room[label.len()] = 0;
+            self.len += label.len() + 1;
+            return;
+        }
         for &octet in label {
             if octet <= 1 {
                 self.push(1);

@@ -35,6 +35,7 @@ struct Counts {
     nsecs: u32,
     nsec3s: u32,
     nsec3params: u32,
+    soas: u32,
 }
 
 /// How a zone proves that something is not there.
@@ -115,6 +116,11 @@ impl Zone {
     /// How many RRsets the zone has.
     pub fn rrsets_count(&self) -> u64 {
         self.0.counts.rrsets
+    }
+
+    /// Whether the zone has its SOA record; without it nothing can be answered.
+    pub fn has_soa(&self) -> bool {
+        self.0.counts.soas > 0
     }
 
     /// Whether the zone delegates any name (NS below the apex).
@@ -349,6 +355,7 @@ impl Counts {
 
     fn each(&mut self, key: &[u8], rtype: Rtype, mut change: impl FnMut(&mut u32)) {
         match rtype {
+            Rtype::SOA if key.is_empty() => change(&mut self.soas),
             Rtype::NS if !key.is_empty() => change(&mut self.cuts),
             Rtype::DNAME => change(&mut self.dnames),
             Rtype::NSEC => change(&mut self.nsecs),
