@@ -4,7 +4,7 @@ use rokko_wire::compose::{Full, Owner, Section};
 use rokko_wire::key::name_from_key;
 use rokko_wire::query::FoldedName;
 use rokko_wire::{KeyBuf, Rtype};
-use rokko_zone::{NodeRef, Zone};
+use rokko_zone::{Denial, NodeRef, Zone};
 
 use crate::denial::{Proofs, Subject};
 use crate::reply::Reply;
@@ -19,7 +19,8 @@ pub(crate) fn delegation<'z>(
     let Some(servers) = cut.rrset(Rtype::NS) else { return Ok(()) };
     let owner = Owner::Name(subject.name.suffix(subject.label_index(cut.key().len())));
     reply.unsigned_rrset(Section::Authority, owner, servers, servers.ttl().as_secs())?;
-    if !reply.dnssec_ok {
+    // Without a signature nobody could use the DS records.
+    if !reply.dnssec_ok || subject.zone.denial() == Denial::None {
         return Ok(());
     }
     if let Some(ds) = cut.rrset(Rtype::DS) {

@@ -61,11 +61,27 @@ pub(crate) struct Resolution<'q, 'm> {
     pub(crate) chain: Chain,
 }
 
-/// Where the owners of the CNAME records stand in the message.
+/// Where the owners of the CNAME and of the DNAME records stand in the message.
 #[derive(Default)]
 pub(crate) struct Chain {
     owners: [u16; CHAIN_MAX],
     len: usize,
+    dnames: [u16; CHAIN_MAX],
+    dnames_len: usize,
+}
+
+impl Chain {
+    /// Whether the DNAME record of this owner has been written already; a message has no record twice.
+    fn has_dname(&self, reply: &Reply<'_>, owner: &[u8]) -> bool {
+        self.dnames[..self.dnames_len].iter().any(|&at| reply.composer.name_is(at, owner))
+    }
+
+    fn add_dname(&mut self, owner: Option<u16>) {
+        if let (Some(owner), Some(slot)) = (owner, self.dnames.get_mut(self.dnames_len)) {
+            *slot = owner;
+            self.dnames_len += 1;
+        }
+    }
 }
 
 /// What to do after one name.
@@ -293,8 +309,11 @@ impl Resolution<'_, '_> {
         let scratch = &mut *self.scratch;
         let ttl = dname.ttl().as_secs();
         let below = label_count(&scratch.key.as_bytes()[node.key().len()..]);
-        let owner = Owner::Name(scratch.name.suffix(below));
-        self.reply.rrset(Section::Answer, owner, node, dname, ttl)?;
+        let owner = scratch.name.suffix(below);
+        if !self.chain.has_dname(self.reply, owner) {
+            self.reply.rrset(Section::Answer, Owner::Name(owner), node, dname, ttl)?;
+            self.chain.add_dname(self.reply.composer.last_owner());
+        }
         scratch.target.clone_from(&scratch.name);
         let target = dname.rdatas().next().unwrap_or(&[]);
         if scratch.target.replace_suffix(scratch.name.label_start(below), target).is_err() {
