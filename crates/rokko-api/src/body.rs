@@ -51,9 +51,8 @@ impl Whole {
         loop {
             let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
             let Some(frame) = frame else { break };
-            let frame = frame.map_err(|error| {
-                Problem::bad_request("broken-body", format!("the body could not be read: {error}"))
-            })?;
+            let frame = frame
+                .map_err(|error| Problem::bad_request("broken-body", format!("the body could not be read: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
             if octets.len() + data.len() > BODY_MAX {
                 return Err(too_large());
@@ -118,8 +117,8 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
-        Query::try_from_uri(&parts.uri)
-            .map(|Query(value)| Self(value))
-            .map_err(|error| Problem::bad_request("bad-query", format!("the URL's query is wrong: {}", error.body_text())))
+        Query::try_from_uri(&parts.uri).map(|Query(value)| Self(value)).map_err(|error| {
+            Problem::bad_request("bad-query", format!("the URL's query is wrong: {}", error.body_text()))
+        })
     }
 }

@@ -3,7 +3,7 @@
 use rokko_wire::{Name, Rtype};
 use rokko_zone::edit::Contents;
 use rokko_zone::rdata;
-use rokko_zone::{RrsetRef, Rrset, Ttl};
+use rokko_zone::{Rrset, RrsetRef, Ttl};
 
 use crate::v1::dto::{self, ProblemItem};
 

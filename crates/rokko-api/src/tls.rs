@@ -125,8 +125,10 @@ fn load(source: &TlsSource) -> Result<CertifiedKey, CertificateError> {
 }
 
 fn load_files(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
-    let bad = |path: &Path, expected, source: Box<dyn std::error::Error + Send + Sync>| {
-        CertificateError::Content { path: path.to_owned(), expected, source }
+    let bad = |path: &Path, expected, source: Box<dyn std::error::Error + Send + Sync>| CertificateError::Content {
+        path: path.to_owned(),
+        expected,
+        source,
     };
     let bad_certificate = |source| bad(certificate, "certificate", source);
     let text = read(certificate)?;
@@ -183,8 +185,7 @@ mod tests {
     #[test]
     fn a_certificate_of_our_own_is_made_once_and_its_key_is_private() {
         let folder = tempfile::tempdir().unwrap();
-        let source =
-            TlsSource::SelfSigned { folder: folder.path().to_owned(), names: vec!["192.0.2.1".to_owned()] };
+        let source = TlsSource::SelfSigned { folder: folder.path().to_owned(), names: vec!["192.0.2.1".to_owned()] };
         let first = Certificate::open(source.clone()).unwrap();
         assert_eq!(first.fingerprint().len(), 95);
         let again = Certificate::open(source).unwrap();

@@ -58,7 +58,11 @@ fn check_name(name: &str) -> Result<(), Problem> {
 fn write(control: &Control, who: &Identity, folder: &Path, name: &str) -> Result<Backup, Problem> {
     let failed = |doing: &str, error: &io::Error| {
         tracing::error!(%error, folder = %folder.display(), "{doing} failed");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "backup-failed", "the backup failed: the node's log has the cause")
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "backup-failed",
+            "the backup failed: the node's log has the cause",
+        )
     };
     fs::DirBuilder::new()
         .recursive(true)

@@ -90,9 +90,9 @@ fn scope_of(asked: &NewKey) -> Result<Scope, Problem> {
     };
     let rtype = |text: &String| {
         let known: Result<Rtype, _> = text.parse();
-        known.map(|rtype| rtype.to_string()).map_err(|error| {
-            Problem::unprocessable("unknown-type", format!("{text:?}: {error}"))
-        })
+        known
+            .map(|rtype| rtype.to_string())
+            .map_err(|error| Problem::unprocessable("unknown-type", format!("{text:?}: {error}")))
     };
     Ok(Scope {
         administrator: asked.administrator,
