@@ -36,6 +36,17 @@ pub(super) enum Difference {
     ChainOrder,
 }
 
+impl Difference {
+    /// The difference without its details.
+    pub(super) fn kind(&self) -> String {
+        match self {
+            Self::Missing(section, record) => format!("{section:?} lacks TYPE{}", record.rtype),
+            Self::Extra(section, record) => format!("{section:?} has TYPE{} too much", record.rtype),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -33,12 +33,18 @@ pub(super) struct ZoneSpec {
     pub(super) apex: Name,
     pub(super) signing: Signing,
     pub(super) nodes: BTreeMap<Name, Node>,
+    /// The names with data and those between them and the apex.
+    names: BTreeSet<Name>,
 }
 
 /// All zones that the servers host.
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
     pub(super) zones: Vec<ZoneSpec>,
+    /// The names of all zones' data, and those above them up to the apex.
+    names: BTreeSet<Name>,
+    /// The names that exist for NSEC3 records alone.
+    hashed: BTreeSet<Name>,
 }
 
 impl World {
@@ -47,14 +53,34 @@ impl World {
         let apexes = apexes(random, count);
         let mut pool: Vec<Name> = apexes.clone();
         let mut world = Self::default();
-        for apex in &apexes {
-            let children: Vec<Name> = apexes.iter().filter(|other| other.is_below(apex)).cloned().collect();
-            let mut maker = Maker { random, apex, pool: &mut pool, nodes: BTreeMap::new() };
-            maker.fill(&children);
+        let mut dnames = Vec::new();
+        // Children first, since parents must know their DNAMEs.
+        let mut order: Vec<&Name> = apexes.iter().collect();
+        order.sort_by_key(|apex| std::cmp::Reverse(apex.label_count()));
+        for apex in order {
+            let children = apexes.iter().filter(|other| other.is_below(apex)).cloned().collect();
+            let mut maker =
+                Maker { random, apex, children, dnames: &dnames, pool: &mut pool, nodes: BTreeMap::new() };
+            maker.fill();
             let nodes = maker.nodes;
-            world.zones.push(ZoneSpec { apex: apex.clone(), signing: signing(random), nodes });
+            dnames.extend(nodes.iter().filter(|(_, node)| node.contains_key("DNAME")).map(|(name, _)| name.clone()));
+            world.zones.push(ZoneSpec::new(apex.clone(), signing(random), nodes));
         }
+        world.names = world.zones.iter().flat_map(|zone| zone.names.iter().cloned()).collect();
         world
+    }
+
+    pub(super) fn add_hashed(&mut self, names: impl IntoIterator<Item = Name>) {
+        self.hashed.extend(names);
+    }
+
+    pub(super) fn hashed(&self) -> &BTreeSet<Name> {
+        &self.hashed
+    }
+
+    /// Whether any zone has the name or one below it, be it for NSEC3 alone.
+    pub(super) fn has_anywhere(&self, name: &Name) -> bool {
+        self.names.contains(name) || self.hashed.contains(name)
     }
 
     /// The deepest zone that contains `name`.
@@ -65,6 +91,34 @@ impl World {
 }
 
 impl ZoneSpec {
+    fn new(apex: Name, signing: Signing, nodes: BTreeMap<Name, Node>) -> Self {
+        let within = |name: &Name| name.is_in(&apex);
+        let names = nodes.keys().flat_map(|name| name.ancestors().take_while(within).collect::<Vec<_>>()).collect();
+        Self { apex, signing, nodes, names }
+    }
+
+    /// Whether the name exists in this zone, be it as an empty non-terminal.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The name above `name` or the name itself at which the zone has this type, the one nearest to the apex; the
+    /// apex itself does not count.
+    pub(super) fn highest_with(&self, name: &Name, rtype: &str) -> Option<Name> {
+        let above = name.ancestors().take_while(|above| above.is_below(&self.apex));
+        above.filter(|above| self.nodes.get(above).is_some_and(|node| node.contains_key(rtype))).last()
+    }
+
+    /// Whether the name exists for insecure delegations alone and NSEC3 leaves those out (RFC 5155 §6).
+    pub(super) fn is_opted_out(&self, name: &Name) -> bool {
+        let insecure = |name: &Name| {
+            let cut = self.highest_with(name, "NS").and_then(|cut| self.nodes.get(&cut));
+            cut.is_some_and(|cut| !cut.contains_key("DS"))
+        };
+        let mut below = self.nodes.keys().filter(|other| other.is_in(name)).peekable();
+        matches!(self.signing, Signing::Nsec3 { opt_out: true, .. }) && below.peek().is_some() && below.all(insecure)
+    }
+
     /// The zone file, but for what signing adds.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
@@ -128,17 +182,21 @@ fn signing(random: &mut Random) -> Signing {
 struct Maker<'a> {
     random: &'a mut Random,
     apex: &'a Name,
+    /// The hosted zones below this one.
+    children: Vec<Name>,
+    /// The DNAMEs of those. NSD takes no zone with data below them, be it occluded.
+    dnames: &'a [Name],
     /// Names that have turned up so far in any zone: targets for aliases and hosts.
     pool: &'a mut Vec<Name>,
     nodes: BTreeMap<Name, Node>,
 }
 
 impl Maker<'_> {
-    fn fill(&mut self, children: &[Name]) {
+    fn fill(&mut self) {
         self.apex_node();
-        for child in children {
-            if self.random.chance(75) && self.may_own(child) {
-                self.cut(child);
+        for child in self.children.clone() {
+            if self.random.chance(75) && self.may_own(&child) {
+                self.cut(&child);
             }
         }
         let names = if self.random.chance(10) { self.random.range(1, 4) } else { self.random.range(8, 60) };
@@ -146,6 +204,7 @@ impl Maker<'_> {
             self.node();
         }
         self.drop_below_dnames();
+        self.apex_servers();
     }
 
     fn apex_node(&mut self) {
@@ -157,13 +216,11 @@ impl Maker<'_> {
         let ttl = *self.random.pick(&TTLS);
         let rdatas = BTreeSet::from([soa]);
         self.nodes.entry(apex.clone()).or_default().insert("SOA", Rrset { ttl, rdatas });
-        let servers = self.random.range(1, 3);
-        self.add(&apex, "NS", servers);
         for _ in 0..self.random.below(3) {
             let rtype = rdata::data_type(self.random);
             self.add(&apex, rtype, 1);
         }
-        if self.random.chance(5) {
+        if self.random.chance(5) && self.may_rename(&apex) {
             self.add(&apex, "DNAME", 1);
         }
     }
@@ -177,7 +234,7 @@ impl Maker<'_> {
         match self.random.below(100) {
             0..18 => self.alone(&name, "CNAME"),
             18..30 if !name.is_wildcard() => self.cut(&name),
-            30..36 if !name.is_wildcard() => self.alone(&name, "DNAME"),
+            30..36 if !name.is_wildcard() && self.may_rename(&name) => self.alone(&name, "DNAME"),
             36..46 => {
                 name = name.child(b"*").unwrap_or(name);
                 if self.random.chance(30) {
@@ -203,12 +260,19 @@ impl Maker<'_> {
     }
 
     fn may_own(&self, name: &Name) -> bool {
-        name.is_below(self.apex) && !self.nodes.get(name).is_some_and(|node| node.contains_key("CNAME"))
+        let is_alias = self.nodes.get(name).is_some_and(|node| node.contains_key("CNAME"));
+        name.is_below(self.apex) && !is_alias && !self.dnames.iter().any(|dname| name.is_below(dname))
+    }
+
+    /// Whether the name may have a DNAME: not with data of another zone below it, be it occluded, since NSD keeps
+    /// the names of all zones in one tree.
+    fn may_rename(&self, name: &Name) -> bool {
+        !self.children.iter().any(|child| child.is_below(name) || name.is_in(child))
     }
 
     /// A type that stands alone at its name.
     fn alone(&mut self, name: &Name, rtype: &'static str) {
-        if !self.nodes.contains_key(name) {
+        if self.may_own(name) && !self.nodes.contains_key(name) {
             self.add(name, rtype, 1);
         }
     }
@@ -271,7 +335,7 @@ impl Maker<'_> {
 
     fn add(&mut self, name: &Name, rtype: &'static str, records: usize) {
         for _ in 0..records {
-            // The names are drawn first, because drawing needs the whole zone.
+            // The names are drawn first, since a draw looks at the whole zone.
             let mut targets = vec![self.target(), self.target()];
             let text = rdata::rdata(self.random, rtype, &mut |_| targets.pop().expect("no type has more than two names"));
             self.insert(name, rtype, text);
@@ -293,5 +357,22 @@ impl Maker<'_> {
         let dnames: Vec<Name> =
             self.nodes.iter().filter(|(_, node)| node.contains_key("DNAME")).map(|(name, _)| name.clone()).collect();
         self.nodes.retain(|name, node| !node.is_empty() && !dnames.iter().any(|dname| name.is_below(dname)));
+    }
+
+    /// Comes last: without an address that the zone lacks, no server takes the zone.
+    fn apex_servers(&mut self) {
+        let apex = self.apex.clone();
+        for _ in 0..self.random.range(1, 3) {
+            let mut host = self.target();
+            let above: Vec<&Node> = host.ancestors().skip(1).filter_map(|name| self.nodes.get(&name)).collect();
+            let may_stand = self.may_own(&host) && !above.iter().any(|node| node.contains_key("DNAME"));
+            if host.is_in(&apex) && !may_stand {
+                host = names::below(self.random, &Name::plain("elsewhere"), 2);
+            } else if host.is_in(&apex) {
+                let rtype = *self.random.pick(&["A", "AAAA"]);
+                self.add(&host, rtype, 1);
+            }
+            self.insert(&apex, "NS", host.to_string());
+        }
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn label(random: &mut Random) -> Vec<u8> {
         0..80 => random.pick(&COMMON).as_bytes().to_vec(),
         80..84 => b"*".to_vec(),
         84..87 => vec![b"abcdefgh"[random.below(8)]; random.range(20, 63)],
-        87..89 => [b"a.b".as_slice(), b"\x00", b"a b", b"\"q;", b"\xff\xfe", b"\\"][random.below(6)].to_vec(),
+        87..89 => [b"a.b".as_slice(), b"\x00", b"a b", b"\"q;", b"\xff\xfe", b"("][random.below(6)].to_vec(),
         _ => (0..random.range(1, 6)).map(|_| b"abcxyz0189-_"[random.below(12)]).collect(),
     }
 }

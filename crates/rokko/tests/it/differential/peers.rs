@@ -9,11 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::names::Name;
+use super::subject::Setup;
 
 /// How long a server may take to answer its first query.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a start is tried, since another process may take the port between its choice and its use.
-const START_ATTEMPTS: usize = 5;
+const START_ATTEMPTS: usize = 3;
 
 /// A server that responses are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,14 +42,14 @@ impl Drop for Peer {
 
 impl Peer {
     /// Starts a server for these zones: each one's name and its file.
-    pub(super) fn start(kind: Kind, folder: &Path, zones: &[(Name, String)]) -> Self {
+    pub(super) fn start(kind: Kind, setup: Setup, folder: &Path, zones: &[(Name, String)]) -> Self {
         for _ in 0..START_ATTEMPTS {
             let addr = free_address();
             let mut child = match kind {
                 Kind::Knot => knot(folder, addr, zones),
-                Kind::Nsd => nsd(folder, addr, zones),
+                Kind::Nsd => nsd(setup, folder, addr, zones),
             };
-            if answers(&mut child, addr, &zones[0].0) {
+            if zones.iter().all(|(apex, _)| answers(&mut child, addr, apex)) {
                 return Self { kind, addr, child };
             }
             let _ = child.kill();
@@ -70,7 +71,7 @@ fn free_address() -> SocketAddr {
     }
 }
 
-/// Waits until the server gives an authoritative answer for the zone; false if it ends before.
+/// Waits until the server gives an authoritative answer for the zone; false if that never comes.
 fn answers(child: &mut Child, addr: SocketAddr, apex: &Name) -> bool {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("the loopback interface has free ports");
     socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a time-out above zero is valid");
@@ -119,12 +120,13 @@ fn knot(folder: &Path, addr: SocketAddr, zones: &[(Name, String)]) -> Child {
     spawn("knotd", &["-c", &path.to_string_lossy()], folder)
 }
 
-fn nsd(folder: &Path, addr: SocketAddr, zones: &[(Name, String)]) -> Child {
+fn nsd(setup: Setup, folder: &Path, addr: SocketAddr, zones: &[(Name, String)]) -> Child {
     let (here, at) = (folder.display(), format!("{}@{}", addr.ip(), addr.port()));
+    let minimal = if setup.minimal { "yes" } else { "no" };
     let mut config = format!(
         "server:\n  ip-address: {at}\n  server-count: 1\n  username: \"\"\n  zonesdir: \"{here}\"\n  database: \"\"\n\
          \x20 pidfile: \"{here}/pid\"\n  xfrdfile: \"{here}/xfrd\"\n  zonelistfile: \"{here}/zonelist\"\n\
-         \x20 xfrdir: \"{here}\"\n  round-robin: no\n  minimal-responses: no\n  refuse-any: no\n  rrl-ratelimit: 0\n\
+         \x20 xfrdir: \"{here}\"\n  round-robin: no\n  minimal-responses: {minimal}\n  refuse-any: no\n  rrl-ratelimit: 0\n\
          \x20 rrl-whitelist-ratelimit: 0\n  ipv4-edns-size: 1232\n  answer-cookie: no\n  hide-version: yes\n\
          remote-control:\n  control-enable: no\n"
     );

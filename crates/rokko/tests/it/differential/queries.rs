@@ -12,10 +12,10 @@ pub(super) const TYPES: [(&str, u16); 37] = [
     ("AFSDB", 18), ("AAAA", 28), ("LOC", 29), ("SRV", 33), ("NAPTR", 35), ("CERT", 37), ("DNAME", 39), ("APL", 42),
     ("DS", 43), ("SSHFP", 44), ("RRSIG", 46), ("NSEC", 47), ("DNSKEY", 48), ("NSEC3", 50), ("NSEC3PARAM", 51),
     ("TLSA", 52), ("CDS", 59), ("SVCB", 64), ("HTTPS", 65), ("EUI48", 108), ("EUI64", 109), ("ANY", 255), ("URI", 256),
-    ("CAA", 257), ("TYPE262", 262), ("TYPE65280", 65_280), ("NULL", 10), ("SPF", 99),
+    ("CAA", 257), ("TYPE32000", 32_000), ("TYPE65280", 65_280), ("NULL", 10), ("SPF", 99),
 ];
 /// What RFC 6895 §3.1 sets apart: meta types, question types and the reserved ends of the range.
-const META_TYPES: [u16; 10] = [0, 41, 128, 249, 250, 251, 252, 253, 254, 65_535];
+pub(super) const META_TYPES: [u16; 10] = [0, 41, 128, 249, 250, 251, 252, 253, 254, 65_535];
 
 pub(super) const NS: u16 = 2;
 pub(super) const CNAME: u16 = 5;
@@ -26,6 +26,8 @@ pub(super) const DS: u16 = 43;
 pub(super) const RRSIG: u16 = 46;
 pub(super) const NSEC: u16 = 47;
 pub(super) const NSEC3: u16 = 50;
+pub(super) const IXFR: u16 = 251;
+pub(super) const AXFR: u16 = 252;
 pub(super) const ANY: u16 = 255;
 
 /// The number of a type that the generator makes.
@@ -124,18 +126,17 @@ impl fmt::Display for Query {
 pub(super) struct Queries<'w> {
     world: &'w World,
     names: Vec<Name>,
+    hashed: Vec<Name>,
 }
 
 impl<'w> Queries<'w> {
-    /// `more` are names beside the zones' own that are worth asking for.
-    pub(super) fn new(world: &'w World, more: Vec<Name>) -> Self {
+    pub(super) fn new(world: &'w World) -> Self {
         let mut names: Vec<Name> = world.zones.iter().flat_map(|zone| zone.nodes.keys().cloned()).collect();
         let between: Vec<Name> = names.iter().filter_map(Name::parent).collect();
         names.extend(between);
-        names.extend(more);
         names.sort();
         names.dedup();
-        Self { world, names }
+        Self { world, names, hashed: world.hashed().iter().cloned().collect() }
     }
 
     pub(super) fn random(&self, random: &mut Random) -> Query {
@@ -145,10 +146,10 @@ impl<'w> Queries<'w> {
     }
 
     fn qname(&self, random: &mut Random) -> Name {
-        let base = if random.chance(12) {
-            random.pick(&self.world.zones).apex.clone()
-        } else {
-            random.pick(&self.names).clone()
+        let base = match random.below(100) {
+            0..12 => random.pick(&self.world.zones).apex.clone(),
+            12..14 if !self.hashed.is_empty() => random.pick(&self.hashed).clone(),
+            _ => random.pick(&self.names).clone(),
         };
         match random.below(100) {
             0..50 => base,
@@ -170,8 +171,8 @@ impl<'w> Queries<'w> {
             let wildcard = qname.parent().and_then(|parent| parent.child(b"*"));
             let node = zone.nodes.get(qname).or_else(|| zone.nodes.get(&wildcard?));
             if let Some(node) = node {
-                let types: Vec<&&str> = node.keys().collect();
-                return number(random.pick(&types));
+                let types: Vec<u16> = node.keys().map(|rtype| number(rtype)).collect();
+                return *random.pick(&types);
             }
         }
         match random.below(100) {

@@ -1,11 +1,12 @@
 //! One world, the three servers that host it, and many queries.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::thread;
 
 use tempfile::TempDir;
 
-use super::compare::Case;
+use super::compare::{Case, Difference};
 use super::exchange;
 use super::explain::{self, Tally};
 use super::generator::{Signing, World};
@@ -17,7 +18,7 @@ use super::random::Random;
 use super::signing;
 use super::subject::{Setup, Subject};
 
-/// The most queries whose differences one failure shows.
+/// The most kinds of differences that one failure shows.
 const SHOWN_MAX: usize = 12;
 /// Rokko's limit for responses over UDP, as it is by default.
 const UDP_PAYLOAD_MAX: u16 = 1232;
@@ -28,8 +29,6 @@ pub(super) struct Round {
     random: Random,
     world: World,
     setup: Setup,
-    /// Names that exist for NSEC3 alone.
-    hashed: Vec<Name>,
     folder: TempDir,
     subject: Subject,
     peers: Vec<Peer>,
@@ -42,9 +41,10 @@ impl Round {
     /// Makes the zones of a seed and starts the servers.
     pub(super) fn start(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let world = World::random(&mut random, ZONES);
+        let mut world = World::random(&mut random, ZONES);
         let setup = Setup { minimal: random.chance(50), full_any: random.chance(50) };
-        let folder = tempfile::Builder::new().prefix("rokko-differential-").tempdir().unwrap();
+        // Kept if anything fails; deleted at the end.
+        let folder = tempfile::Builder::new().prefix("rokko-differential-").disable_cleanup(true).tempdir().unwrap();
         let mut zones = Vec::new();
         let mut hashed = Vec::new();
         for (index, zone) in world.zones.iter().enumerate() {
@@ -58,21 +58,22 @@ impl Round {
             }
             zones.push((zone.apex.clone(), format!("../{file}")));
         }
+        world.add_hashed(hashed);
         let start_peer = |kind: Kind| {
             let own = folder.path().join(format!("{kind:?}"));
             std::fs::create_dir(&own).unwrap();
-            Peer::start(kind, &own, &zones)
+            Peer::start(kind, setup, &own, &zones)
         };
         let peers = vec![start_peer(Kind::Knot), start_peer(Kind::Nsd)];
         let own = folder.path().join("Rokko");
         std::fs::create_dir(&own).unwrap();
         let subject = Subject::start(setup, &own, &zones);
-        Self { seed, random, world, setup, hashed, folder, subject, peers }
+        Self { seed, random, world, setup, folder, subject, peers }
     }
 
     /// Asks and compares; returns how many comparisons there were. Panics if a difference is left unexplained.
     pub(super) fn run(mut self, count: usize, tally: &mut Tally) -> usize {
-        let source = Queries::new(&self.world, self.hashed.clone());
+        let source = Queries::new(&self.world);
         let queries: Vec<Query> = (0..count).map(|_| source.random(&mut self.random)).collect();
         let (tcp, udp): (Vec<Query>, Vec<Query>) = queries.into_iter().partition(|query| query.tcp);
         let mut verdict = Verdict::default();
@@ -93,6 +94,7 @@ impl Round {
         if verdict.failures > 0 {
             self.fail(&verdict);
         }
+        self.folder.disable_cleanup(false);
         verdict.compared
     }
 
@@ -117,7 +119,7 @@ impl Round {
             let rokko = match parse(&answers[0]) {
                 Ok(rokko) => rokko,
                 Err(problem) => {
-                    verdict.fail(query, "Rokko", &[problem]);
+                    verdict.fail(query, "Rokko", &problem);
                     continue;
                 }
             };
@@ -128,7 +130,7 @@ impl Round {
                 let response = match parse_peer(answers, index) {
                     Ok(response) => response,
                     Err(problem) => {
-                        verdict.fail(query, &format!("{:?}", peer.kind), &[problem]);
+                        verdict.fail(query, &format!("{:?}", peer.kind), &problem);
                         continue;
                     }
                 };
@@ -143,9 +145,7 @@ impl Round {
                 };
                 let left = explain::unexplained(&case, tally);
                 if !left.is_empty() {
-                    let lines: Vec<String> = left.iter().map(ToString::to_string).collect();
-                    verdict.fail(query, &format!("{:?}", peer.kind), &lines);
-                    verdict.show(&rokko, &response);
+                    verdict.differ(&case, &left);
                 }
             }
             if is_truncated {
@@ -156,9 +156,8 @@ impl Round {
     }
 
     fn fail(self, verdict: &Verdict) -> ! {
-        let folder = self.folder.keep();
-        for zone in &self.world.zones {
-            eprintln!("{} {:?}", zone.apex, zone.signing);
+        for (index, zone) in self.world.zones.iter().enumerate() {
+            eprintln!("{index}.zone: {} {:?}", zone.apex, zone.signing);
         }
         panic!(
             "ROKKO_SEED={} ROKKO_ROUNDS=1, {:?}: {} of {} comparisons differ; the zone files are in {}\n{}",
@@ -166,8 +165,8 @@ impl Round {
             self.setup,
             verdict.failures,
             verdict.compared,
-            folder.display(),
-            verdict.report
+            self.folder.path().display(),
+            verdict.report()
         );
     }
 }
@@ -181,42 +180,57 @@ fn parse_peer(answers: &[Option<Vec<u8>>], index: usize) -> Result<Response, Str
 struct Verdict {
     compared: usize,
     failures: usize,
-    report: String,
+    /// The first failure of each kind, and how many there were.
+    kinds: BTreeMap<String, (String, usize)>,
 }
 
 impl Verdict {
-    fn fail(&mut self, query: &Query, server: &str, lines: &[String]) {
-        self.failures += 1;
-        if self.failures <= SHOWN_MAX {
-            let _ = writeln!(self.report, "\n{server}: {query}");
-            for line in lines {
-                let _ = writeln!(self.report, "    {line}");
-            }
-        }
+    fn fail(&mut self, query: &Query, server: &str, problem: &str) {
+        self.note(format!("{server}: {problem}"), || format!("{query}"));
     }
 
-    fn show(&mut self, rokko: &Response, peer: &Response) {
-        if self.failures > SHOWN_MAX {
-            return;
-        }
-        for (server, response) in [("Rokko", rokko), ("peer", peer)] {
-            let _ = writeln!(self.report, "  {server}: rcode {} flags {:04x} {:?}", response.rcode, response.flags, response.opt);
+    fn differ(&mut self, case: &Case<'_>, differences: &[Difference]) {
+        let mut kinds: Vec<String> = differences.iter().map(Difference::kind).collect();
+        kinds.sort();
+        kinds.dedup();
+        self.note(format!("{:?}: {}", case.kind, kinds.join(", ")), || {
+            let mut text = format!("{}\n", case.query);
+            for difference in differences {
+                let _ = writeln!(text, "    {difference}");
+            }
+            let (rokko, peer) = (case.rokko, case.peer);
+            let _ = writeln!(text, "  rcode and flags: {} {:04x}, the peer's {} {:04x}", rokko.rcode, rokko.flags, peer.rcode, peer.flags);
             for section in [Section::Answer, Section::Authority, Section::Additional] {
-                for record in response.section(section) {
-                    let _ = writeln!(self.report, "      {section:?} {record}");
+                for record in peer.section(section) {
+                    let _ = writeln!(text, "    the peer's {section:?}: {record}");
                 }
             }
-        }
+            text
+        });
+    }
+
+    fn note(&mut self, kind: String, example: impl FnOnce() -> String) {
+        self.failures += 1;
+        self.kinds.entry(kind).or_insert_with(|| (example(), 0)).1 += 1;
+    }
+
+    fn report(&self) -> String {
+        let mut kinds: Vec<_> = self.kinds.iter().collect();
+        kinds.sort_by_key(|(_, (_, count))| std::cmp::Reverse(*count));
+        kinds.iter().take(SHOWN_MAX).fold(String::new(), |mut text, (kind, (example, count))| {
+            let _ = writeln!(text, "\n{count} times {kind}\n  {example}");
+            text
+        })
     }
 
     /// What must hold for each response of Rokko's, whatever the others say.
     fn check_alone(&mut self, query: &Query, rokko: &Response) {
         let limit = if query.tcp { 65_535 } else { query.udp_limit(UDP_PAYLOAD_MAX) };
         if rokko.len > limit {
-            self.fail(query, "Rokko", &[format!("{} octets, more than {limit}", rokko.len)]);
+            self.fail(query, "Rokko", &format!("{} octets, more than {limit}", rokko.len));
         }
         if rokko.question != query.question() {
-            self.fail(query, "Rokko", &["the question is not repeated as it was".to_owned()]);
+            self.fail(query, "Rokko", "the question is not repeated as it was");
         }
     }
 
@@ -228,11 +242,11 @@ impl Verdict {
         let needed = needed_len(&full);
         if short.is_truncated() != (needed > limit) {
             let line = format!("TC is {}, {needed} octets are needed, {limit} allowed", short.is_truncated());
-            self.fail(query, "Rokko", &[line]);
+            self.fail(query, "Rokko", &line);
         }
         for section in [Section::Answer, Section::Authority] {
             if !short.is_truncated() && short.section(section) != full.section(section) {
-                self.fail(query, "Rokko", &[format!("UDP and TCP differ in {section:?}")]);
+                self.fail(query, "Rokko", &format!("UDP and TCP differ in {section:?}"));
             }
         }
     }
