@@ -47,7 +47,7 @@ impl Default for Raw {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Dns {
     /// Addresses and ports, each for UDP and TCP. `[::]` takes IPv6 only; list `0.0.0.0` beside it. Port 53 needs the
-    /// capability CAP_NET_BIND_SERVICE. Port 0 takes a free one. Flag: `--dns-listen`. Needs a restart.
+    /// capability `CAP_NET_BIND_SERVICE`. Port 0 takes a free one. Flag: `--dns-listen`. Needs a restart.
     pub(crate) listen: Vec<SocketAddr>,
     /// UDP threads; 0: one per core. Needs a restart.
     pub(crate) threads: usize,
@@ -253,6 +253,7 @@ impl Default for Zones {
 /// What is too much. All need a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the keys of the file are named like all limits")]
 pub(crate) struct RawLimits {
     /// Records of one zone.
     pub(crate) zone_records_max: u64,

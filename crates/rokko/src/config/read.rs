@@ -144,7 +144,7 @@ fn net_config(dns: super::raw::Dns) -> rokko_net::Config {
     }
 }
 
-fn within<T: PartialOrd + Display>(wrong: &mut dyn FnMut(&str, String), key: &str, value: T, min: T, max: T) {
+fn within<T: Copy + PartialOrd + Display>(wrong: &mut dyn FnMut(&str, String), key: &str, value: T, min: T, max: T) {
     if value < min || value > max {
         wrong(key, format!("found {value}, expected {min} to {max}"));
     }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn all_bad_values_are_told_at_once() {
         let text =
-            "[dns]\nudp_payload_max = 100\n[dns.tcp]\nbacklog = 0\n[api]\ntls_key = 'k.pem'\n[log]\nlevel = 'loud='\n";
+            "[dns]\nudp_payload_max = 100\n[dns.tcp]\nbacklog = 0\n[api]\ntls_key = 'k.pem'\n[log]\nlevel = 'a=b=c'\n";
         let error = error(text);
         let lines: Vec<&str> = error.lines().collect();
         assert_eq!(lines.len(), 4, "{error}");

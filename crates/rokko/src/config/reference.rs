@@ -72,7 +72,7 @@ fn without_default(table: &Value, told: &[String], out: &mut String) {
     for (key, property) in properties {
         if !told.contains(key) && property.get("properties").is_none() {
             comment(property, out);
-            out.push_str(&format!("# {key} = \"…\"\n\n"));
+            out.extend(["# ", key, " = \"…\"\n\n"]);
         }
     }
 }
@@ -83,7 +83,7 @@ fn comment(schema: &Value, out: &mut String) {
     let mut line = String::new();
     for word in text.split_whitespace() {
         if !line.is_empty() && line.chars().count() + word.chars().count() + 1 > WIDTH - 2 {
-            out.push_str(&format!("# {line}\n"));
+            out.extend(["# ", &line, "\n"]);
             line.clear();
         }
         if !line.is_empty() {
@@ -92,7 +92,7 @@ fn comment(schema: &Value, out: &mut String) {
         line.push_str(word);
     }
     if !line.is_empty() {
-        out.push_str(&format!("# {line}\n"));
+        out.extend(["# ", &line, "\n"]);
     }
 }
 

@@ -1,8 +1,10 @@
 //! The HTTP API as a part of the node.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rokko_api::serve::BoundListener;
 use rokko_api::state::ExtraMetrics;
 use rokko_api::{ApiConfig, ApiState, Certificate, Limits, Listen, TlsSource};
 use rokko_control::Control;
@@ -42,7 +44,7 @@ impl ApiServer {
         });
         let api = ApiConfig { listen: listen.collect(), limits: Limits { stop_timeout, ..Limits::default() } };
         let bound = runtime.block_on(rokko_api::bind(api)).map_err(|error| Failure::failed(chain(&error)))?;
-        let urls = bound.listeners().iter().map(|listener| listener.url()).collect();
+        let urls = bound.listeners().iter().map(BoundListener::url).collect();
         let certificates = bound.listeners().iter().filter_map(|listener| listener.certificate.clone()).collect();
         let state = ApiState::new(control, config.data_dir.join(BACKUPS), extra);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -86,13 +88,11 @@ impl ApiServer {
 
 /// The configured certificate, else one that the node makes for itself.
 fn tls_source(config: &Config) -> TlsSource {
-    match &config.tls {
-        Some(files) => TlsSource::Files { certificate: files.certificate.clone(), key: files.key.clone() },
-        None => {
-            let addresses = config.api_listen.iter().map(|address| address.ip());
-            let addresses = addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
-            let names = config.tls_names.iter().cloned().chain(addresses).collect();
-            TlsSource::SelfSigned { folder: config.data_dir.clone(), names }
-        }
+    if let Some(files) = &config.tls {
+        return TlsSource::Files { certificate: files.certificate.clone(), key: files.key.clone() };
     }
+    let addresses = config.api_listen.iter().map(SocketAddr::ip);
+    let addresses = addresses.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+    let names = config.tls_names.iter().cloned().chain(addresses).collect();
+    TlsSource::SelfSigned { folder: config.data_dir.clone(), names }
 }

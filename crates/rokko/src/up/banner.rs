@@ -27,7 +27,7 @@ pub(crate) struct Started {
 
 /// What scripts get with `--output json`.
 #[derive(Serialize)]
-struct Ready<'a> {
+struct Listening<'a> {
     ready: bool,
     dns: Vec<String>,
     api: &'a [String],
@@ -42,7 +42,7 @@ pub(crate) fn print(started: &Started, output: &mut Output) -> Result<(), Failur
     let dns: Vec<String> = started.dns.iter().map(ToString::to_string).collect();
     let pid = std::process::id();
     if output.is_json() {
-        let ready = Ready {
+        let ready = Listening {
             ready: true,
             dns,
             api: &started.api,

@@ -1,4 +1,4 @@
-//! The DNS side's numbers in the text format of OpenMetrics.
+//! The DNS side's numbers in the text format of `OpenMetrics`.
 
 use std::fmt::{Display, Write};
 

@@ -1,4 +1,4 @@
-//! Tells the service manager how the node is doing (sd_notify).
+//! Tells the service manager how the node is doing (`sd_notify`).
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;

@@ -23,14 +23,12 @@ impl Secrets {
     /// The secrets in the store, or new ones.
     pub(crate) fn load(store: &dyn Store, now_s: u64) -> Result<Self, Failure> {
         let stored = store.setting(SETTING).map_err(|error| failed(&error))?;
-        match stored.as_deref().and_then(Self::decode) {
-            Some(secrets) => Ok(secrets),
-            None => {
-                let made = Self { secrets: CookieSecrets { current: random()?, previous: None }, made_at_s: now_s };
-                store.put_setting(SETTING, &made.encode()).map_err(|error| failed(&error))?;
-                Ok(made)
-            }
+        if let Some(secrets) = stored.as_deref().and_then(Self::decode) {
+            return Ok(secrets);
         }
+        let made = Self { secrets: CookieSecrets { current: random()?, previous: None }, made_at_s: now_s };
+        store.put_setting(SETTING, &made.encode()).map_err(|error| failed(&error))?;
+        Ok(made)
     }
 
     /// Whether the current secret is older than `age_max_s`. One from the future is too: the clock was set back.

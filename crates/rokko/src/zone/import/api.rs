@@ -32,7 +32,7 @@ impl ApiTarget {
         }
         let mut items: Vec<(Prepared, String)> = zones.into_iter().zip(texts).collect();
         if order.atomic && items.len() > 1 {
-            return self.batch(items, order);
+            return self.batch(&items, order);
         }
         let mut outcomes = Vec::new();
         while !items.is_empty() {
@@ -43,12 +43,13 @@ impl ApiTarget {
             };
             let count = items.iter().take_while(fits).count().max(1);
             let rest = items.split_off(count);
-            outcomes.extend(self.batch(std::mem::replace(&mut items, rest), order));
+            outcomes.extend(self.batch(&items, order));
+            items = rest;
         }
         outcomes
     }
 
-    fn batch(&self, items: Vec<(Prepared, String)>, order: &Order<'_>) -> Vec<Outcome> {
+    fn batch(&self, items: &[(Prepared, String)], order: &Order<'_>) -> Vec<Outcome> {
         // Only a zone that is new can get its account in a batch.
         let alone = items.len() == 1 || order.account.is_some() && !order.atomic;
         if alone {

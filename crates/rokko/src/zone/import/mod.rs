@@ -117,8 +117,8 @@ impl Target {
             Target::Api(target) => target.submit(batch, order),
             Target::Local(target) => target.submit(batch, order),
             Target::Nowhere => {
-                let would = |_| Ok(Done { version: 0, serial: None, changed: true });
-                batch.iter().map(|prepared| prepared.outcome(would(()))).collect()
+                let would = || Ok(Done { version: 0, serial: None, changed: true });
+                batch.iter().map(|prepared| prepared.outcome(would())).collect()
             }
         }
     }
@@ -150,7 +150,7 @@ pub(crate) fn run(args: &ImportArgs, output: &mut Output) -> Result<ExitCode, Fa
     };
     let target = Target::open(args)?;
     let mut report = Report::start(files.len() as u64, args.dry_run, output.is_json());
-    let receiver = parse::start(files, origin);
+    let receiver = parse::start(files, origin.as_ref());
     let mut batch = Batch::default();
     let mut seen = std::collections::HashMap::new();
     for parsed in receiver {

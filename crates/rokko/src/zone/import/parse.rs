@@ -23,13 +23,13 @@ pub(super) struct Parsed {
 }
 
 /// Reads all files; they come out in no particular order.
-pub(super) fn start(files: Vec<PathBuf>, origin: Option<Name>) -> Receiver<Parsed> {
+pub(super) fn start(files: Vec<PathBuf>, origin: Option<&Name>) -> Receiver<Parsed> {
     let (sender, receiver) = sync_channel(WAITING_MAX);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = cores.min(THREADS_MAX).min(files.len());
     let (files, next) = (Arc::new(files), Arc::new(AtomicUsize::new(0)));
     for _ in 0..threads {
-        let (sender, files, next, origin) = (sender.clone(), Arc::clone(&files), Arc::clone(&next), origin.clone());
+        let (sender, files, next, origin) = (sender.clone(), Arc::clone(&files), Arc::clone(&next), origin.cloned());
         std::thread::spawn(move || {
             while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let parsed = Parsed { file: path.clone(), loaded: file::load(path, origin.as_ref()) };
