@@ -51,7 +51,8 @@ impl Delta {
             let after = decode_contents(&mut rest)?;
             changes.push(RrsetDelta { owner, rtype, before, after });
         }
-        if rest.is_empty() { Ok(Self { changes }) } else { Err(DecodeError) }
+        let is_rising = changes.is_sorted_by(|a, b| (&a.owner, a.rtype) < (&b.owner, b.rtype));
+        if is_rising && rest.is_empty() { Ok(Self { changes }) } else { Err(DecodeError) }
     }
 }
 
@@ -100,4 +101,25 @@ fn len_u16(len: usize) -> u16 {
 
 fn len_u32(len: usize) -> u32 {
     u32::try_from(len).expect("a delta has fewer changes than memory has room for")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_out_of_order_or_repeated_are_refused() {
+        let change = |owner: &str, rtype| RrsetDelta {
+            owner: owner.parse().unwrap(),
+            rtype,
+            before: None,
+            after: Some(Contents { ttl: Ttl::from_wire(60), rdatas: vec![Box::from([192, 0, 2, 1])] }),
+        };
+        let decodes = |changes| Delta::decode(&Delta { changes }.encode()).is_ok();
+        let (a, a_txt, b) = (change("a.", Rtype::A), change("a.", Rtype::TXT), change("b.", Rtype::A));
+        assert!(decodes(vec![a.clone(), a_txt.clone(), b.clone()]));
+        assert!(!decodes(vec![b, a.clone()]));
+        assert!(!decodes(vec![a_txt, a.clone()]));
+        assert!(!decodes(vec![a.clone(), a]));
+    }
 }
