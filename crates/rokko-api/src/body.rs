@@ -20,6 +20,9 @@ pub const SMALL_BODY_MAX: usize = 64 << 10;
 /// How long a client may take to send a body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a large body waits for others to be done with.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// The whole body of a request. The room that a large one takes is given back when this is dropped.
 pub struct Whole {
     /// The octets.
@@ -58,12 +61,19 @@ impl Whole {
                 return Err(too_large());
             }
             if octets.len() + data.len() > SMALL_BODY_MAX && room.is_none() {
-                room = state.large_bodies.clone().acquire_owned().await.ok();
+                room = Some(room_of(state).await?);
             }
             octets.extend_from_slice(&data);
         }
         Ok(Self { bytes: octets.into(), _room: room })
     }
+}
+
+async fn room_of(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
+    let waiting = tokio::time::timeout(ROOM_TIMEOUT, state.large_bodies.clone().acquire_owned());
+    let room = waiting.await.ok().and_then(Result::ok);
+    let detail = "too many large bodies are being received: try again in a few seconds";
+    room.ok_or_else(|| Problem::unavailable("too-many-large-bodies", detail, 5))
 }
 
 /// A JSON body of `/v1` and the room that it takes.

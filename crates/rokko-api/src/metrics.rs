@@ -78,7 +78,7 @@ impl Metrics {
         self.seconds.get_or_create(&RouteLabels { route: route.to_owned() }).observe(took.as_secs_f64());
     }
 
-    /// Appends all in the text format of OpenMetrics, without the closing line.
+    /// Appends all in the text format of `OpenMetrics`, without the closing line.
     pub(crate) fn write(&self, out: &mut String) {
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         encode_registry(out, &registry).expect("writing to a string does not fail");

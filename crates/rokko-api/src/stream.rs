@@ -79,7 +79,7 @@ impl HttpBody for Pieces {
 }
 
 /// Appends a value as JSON.
-pub fn push_json(value: &impl serde::Serialize, out: &mut Vec<u8>) {
+pub(crate) fn push_json(value: &impl serde::Serialize, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("plain structures of text and numbers can be written to memory");
 }
 

@@ -22,7 +22,7 @@ pub async fn submit(
 }
 
 /// Submits one request; otherwise as [`submit`].
-pub async fn submit_one(
+pub(crate) async fn submit_one(
     control: &Control,
     who: &Identity,
     reason: &str,

@@ -66,11 +66,10 @@ async fn pass_limits(gate: &Gate, route: &str, request: Request, next: Next) -> 
     if route == crate::v1::BACKUPS_PATH {
         return working.await;
     }
-    match tokio::time::timeout(gate.timeout, working).await {
-        Ok(response) => response,
-        Err(_) => {
-            let detail = "the request took too long; a change that it asked for may still be carried out: read before repeating it";
-            Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).into_response()
-        }
-    }
+    let timed = tokio::time::timeout(gate.timeout, working).await;
+    timed.unwrap_or_else(|_| {
+        let detail =
+            "the request took too long; a change that it asked for may still be carried out: read before repeating it";
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).into_response()
+    })
 }

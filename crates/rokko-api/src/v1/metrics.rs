@@ -11,10 +11,10 @@ use crate::problem::Problem;
 use crate::state::ApiState;
 use crate::task;
 
-/// The text format of OpenMetrics, which Prometheus reads.
+/// The media type of the text format that Prometheus reads.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Show metrics in the text format of OpenMetrics. Needs no key over a loopback address.
+/// Show metrics in the text format that Prometheus reads. Needs no key over a loopback address.
 #[utoipa::path(get, path = "/metrics", tag = "node", security((), ("key" = []), ("bearer" = [])),
     responses((status = 200, body = String, content_type = "application/openmetrics-text"), (status = "4XX", body = ProblemDocument)))]
 pub(super) async fn show(State(state): State<ApiState>, request: Request) -> Result<impl IntoResponse, Problem> {

@@ -23,7 +23,7 @@ use crate::task;
 /// The TTL in seconds of the NS records that a new zone gets by `nameservers`.
 const NAMESERVER_TTL_S: u32 = 3600;
 /// How often a change of metadata is tried again when the zone changes meanwhile and the client named no version.
-const META_TRIES: usize = 5;
+const META_TRIES: usize = 32;
 
 /// List the zones that the key reaches.
 #[utoipa::path(get, path = "/v1/zones", tag = "zones", params(ZoneQuery),
@@ -76,16 +76,13 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], body))
 }
 
-/// A name as one segment of a path.
+/// A name as one segment of a path (RFC 3986 §2.3: what is not unreserved is escaped, but for the wildcard's asterisk).
 fn path_segment(name: &Name) -> String {
-    let mut segment = String::new();
-    for octet in name.to_string().bytes() {
-        match octet {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'*' => segment.push(char::from(octet)),
-            _ => segment.push_str(&format!("%{octet:02X}")),
-        }
-    }
-    segment
+    let escaped = |octet: u8| match octet {
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'*' => char::from(octet).to_string(),
+        _ => format!("%{octet:02X}"),
+    };
+    name.to_string().bytes().map(escaped).collect()
 }
 
 /// A new zone's contents from JSON or from a zone file.

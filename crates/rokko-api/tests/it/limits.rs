@@ -132,6 +132,25 @@ fn a_stop_finishes_the_request_in_flight() {
 }
 
 #[test]
+fn a_client_with_prior_knowledge_speaks_http_2() {
+    let server = Server::start();
+    let mut stream = connect(&server);
+    // The preface and empty SETTINGS (RFC 9113 §3.4), then HEADERS of stream 1 that end it: GET, http, path, authority.
+    let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    let block = b"\x82\x86\x04\x0a/v1/health\x01\x01x";
+    octets.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
+    octets.extend_from_slice(block);
+    stream.write_all(&octets).unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("\"status\":\"ok\"") {
+        let mut part = [0; 4096];
+        let count = stream.read(&mut part).unwrap();
+        assert_ne!(count, 0, "the server ended the connection: {seen:?}");
+        seen.extend_from_slice(&part[..count]);
+    }
+}
+
+#[test]
 fn metrics_count_requests_by_route_and_the_control_plane() {
     let server = Server::start();
     server.make_zone("m.test");

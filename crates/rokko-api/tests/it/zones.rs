@@ -167,9 +167,7 @@ fn a_long_export_comes_in_pieces_and_whole() {
     let mut text =
         "$ORIGIN big.test.\nbig.test. 300 IN SOA ns.other. h.other. 7 1 2 3 4\nbig.test. 300 IN NS ns.other.\n"
             .to_owned();
-    for number in 10_000..30_000 {
-        text.push_str(&format!("h{number}.big.test. 300 IN A 192.0.2.1\n"));
-    }
+    text.extend((10_000..30_000).map(|number| format!("h{number}.big.test. 300 IN A 192.0.2.1\n")));
     server.put_file("big.test", &text).expect(201);
     let out = server.get("/v1/zones/big.test/file");
     assert_eq!((out.status, out.header("content-length")), (200, ""));
