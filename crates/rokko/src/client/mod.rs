@@ -133,7 +133,7 @@ impl Client {
             }
             ureq::Error::Timeout(_) => "it did not answer in time",
             ureq::Error::HostNotFound => "the host name is not known",
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
+            _ if is_about_tls(error) => {
                 "its certificate is not trusted; give the fingerprint that the node printed at its start with \
                  --api-fingerprint, or its certificate with --api-ca"
             }
@@ -144,6 +144,15 @@ impl Client {
             text = rest.to_owned();
         }
         Failure::new(Kind::Unreachable, format!("cannot reach the API at {}: {text}: {hint}", self.base))
+    }
+}
+
+/// An error of the handshake may come wrapped in one of the connection.
+fn is_about_tls(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
+        ureq::Error::Io(error) => matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>()),
+        _ => false,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::output::{self, Output};
 pub(crate) struct Started {
     pub(crate) data_dir: PathBuf,
     pub(crate) zones: u64,
+    /// Whether the sample zone is one of them.
+    pub(crate) has_demo: bool,
     pub(crate) took: Duration,
     pub(crate) dns: Vec<SocketAddr>,
     /// The URLs of the API.
@@ -34,6 +36,8 @@ struct Listening<'a> {
     api_fingerprint: Option<&'a str>,
     data_dir: String,
     zones: u64,
+    /// Where the administrator's key is, if it was made at this start.
+    new_key_file: Option<String>,
     pid: u32,
 }
 
@@ -49,6 +53,7 @@ pub(crate) fn print(started: &Started, output: &mut Output) -> Result<(), Failur
             api_fingerprint: started.fingerprint.as_deref(),
             data_dir: started.data_dir.display().to_string(),
             zones: started.zones,
+            new_key_file: started.key.as_ref().map(|key| key.file.display().to_string()),
             pid,
         };
         let line = serde_json::to_string(&ready)
@@ -117,19 +122,13 @@ fn next_steps(started: &Started) -> Vec<String> {
     }
     if let Some(addr) = started.dns.first() {
         let (host, port) = (loopback_for(*addr), addr.port());
-        if started.zones == 0 || started.has_demo() {
+        if started.zones == 0 || started.has_demo {
             steps.push(format!("dig @{host} -p {port} www.{zone}"));
         } else {
             steps.push(format!("dig @{host} -p {port} NAME TYPE"));
         }
     }
     steps
-}
-
-impl Started {
-    fn has_demo(&self) -> bool {
-        self.zones == 1
-    }
 }
 
 /// A wildcard address is reached over loopback from the same machine.

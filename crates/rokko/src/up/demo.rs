@@ -41,6 +41,11 @@ pub(crate) fn make(control: &Control) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// Whether the sample zone is there.
+pub(crate) fn exists(control: &Control) -> bool {
+    ZONE.parse().is_ok_and(|name| control.zone(&Identity::local(), &name).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,7 +76,10 @@ pub(crate) fn run(args: &UpArgs, output: &mut Output) -> Result<ExitCode, Failur
         .map_err(|error| Failure::io("start the threads of the API", &error))?;
     let signals = runtime.block_on(async { signals::Signals::new() })?;
     let (node, started) = Node::start(config, args.demo, &runtime)?;
-    banner::print(&started, output)?;
+    if let Err(failure) = banner::print(&started, output) {
+        // The node serves whether or not somebody reads this.
+        tracing::warn!("standard output is closed or full, the node goes on: {}", failure.message());
+    }
     notify::notify("READY=1");
     let node = signals::serve(signals, node, &runtime, &log, || configuration(args));
     notify::notify("STOPPING=1");

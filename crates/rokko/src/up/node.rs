@@ -61,6 +61,7 @@ impl Node {
             took,
             dns: net.local_addrs().to_vec(),
             api: api.urls(),
+            has_demo: demo::exists(&control),
             fingerprint: api.fingerprint(),
             key,
         };
