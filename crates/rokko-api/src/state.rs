@@ -1,16 +1,21 @@
 //! What handlers share.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rokko_control::Control;
-use tokio::sync::Semaphore;
+use rokko_wire::Name;
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use crate::auth::Failures;
 use crate::metrics::Metrics;
 
 /// How many bodies above [`crate::body::SMALL_BODY_MAX`] are in memory at once; further ones wait.
 pub const LARGE_BODIES_MAX: usize = 4;
+
+/// How many zones can have their turn at once (see [`ApiState::turn`]).
+const TURNS: u64 = 256;
 
 /// Appends Prometheus text of the rest of the program, such as the DNS counters, without the closing `# EOF`.
 pub type ExtraMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
@@ -29,6 +34,7 @@ pub struct ApiState {
     pub(crate) failures: Arc<Failures>,
     pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) backup_turn: Arc<Semaphore>,
+    turns: Arc<[Arc<Mutex<()>>]>,
 }
 
 impl ApiState {
@@ -42,6 +48,18 @@ impl ApiState {
             failures: Arc::new(Failures::default()),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
             backup_turn: Arc::new(Semaphore::new(1)),
+            turns: (0..TURNS).map(|_| Arc::default()).collect(),
         }
+    }
+
+    /// Waits for the turn to read a zone and change it depending on what was read.
+    ///
+    /// The version in the change is what keeps it right; taking turns only spares clients of this process that change
+    /// the same zone at once from being stale again and again.
+    pub(crate) async fn turn(&self, zone: &Name) -> OwnedMutexGuard<()> {
+        let mut hasher = DefaultHasher::new();
+        zone.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % TURNS).unwrap_or(0);
+        self.turns[index].clone().lock_owned().await
     }
 }

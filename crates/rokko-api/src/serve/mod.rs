@@ -188,7 +188,8 @@ pub fn router(state: ApiState, limits: &Limits) -> Router {
 }
 
 async fn no_route(uri: axum::http::Uri) -> Problem {
-    let detail = format!("there is nothing at {}: the native API is under /v1, that of PowerDNS under /api", uri.path());
+    let detail =
+        format!("there is nothing at {}: the native API is under /v1, that of PowerDNS under /api", uri.path());
     Problem::not_found("no-route", detail)
 }
 

@@ -161,6 +161,7 @@ pub(super) async fn patch(
         let (who, zone) = (who.clone(), zone.clone());
         task::read(&state.control, move |control| control.zone(&who, &zone)).await
     };
+    let _turn = if expect == Expect::Any { Some(state.turn(&zone).await) } else { None };
     let mut tries = 0;
     loop {
         let view = read().await?;

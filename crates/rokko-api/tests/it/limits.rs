@@ -185,7 +185,7 @@ fn a_backup_is_a_new_file_in_the_backup_folder() {
     assert_eq!(made["path"], path.to_str().unwrap());
     assert_eq!(made["bytes"], std::fs::metadata(&path).unwrap().len());
     server.call("POST", "/v1/backups", Some(json!({"path": "first.sqlite"}))).problem(409, "backup-exists");
-    for bad in ["", "../x", "/tmp/x", "a/b", ".hidden", "x\u{0}y"] {
+    for bad in ["", "../x", "/etc/x", "a/b", ".hidden", "x\u{0}y"] {
         server.call("POST", "/v1/backups", Some(json!({"path": bad}))).problem(422, "bad-path");
     }
     let copy = rokko_store::sqlite::SqliteStore::open(&path).unwrap();

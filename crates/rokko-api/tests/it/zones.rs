@@ -139,6 +139,29 @@ fn a_stale_version_is_refused_with_the_current_one_on_every_write() {
 }
 
 #[test]
+fn metadata_changes_at_once_lose_nothing_and_are_all_carried_out() {
+    let server = Server::start();
+    server.make_zone("busy.test");
+    std::thread::scope(|scope| {
+        for writer in 0..12 {
+            let server = &server;
+            scope.spawn(move || {
+                let reason = format!("writer {writer}");
+                let body = json!({"account": writer.to_string(), "reason": reason});
+                server.call("PATCH", "/v1/zones/busy.test", Some(body)).expect(200);
+                let body = json!({"ttl": 60, "records": ["x"]});
+                server.call("PUT", &format!("/v1/zones/busy.test/rrsets/w{writer}/TXT"), Some(body)).expect(200);
+            });
+        }
+    });
+    let history = server.get("/v1/zones/busy.test/history?limit=1000").expect(200);
+    let kinds = history["entries"].as_array().unwrap().iter();
+    let (meta, edits): (Vec<&Value>, Vec<&Value>) =
+        kinds.filter(|entry| entry["kind"] != "create").partition(|entry| entry["kind"] == "meta");
+    assert_eq!((meta.len(), edits.len()), (12, 12));
+}
+
+#[test]
 fn a_zone_file_comes_out_as_it_went_in() {
     let server = Server::start();
     let text = "$ORIGIN f.test.\nf.test. 300 IN SOA ns.f.test. h.f.test. 7 1 2 3 4\nf.test. 300 IN A 192.0.2.9\nf.test. 300 IN NS ns.f.test.\n*.f.test. 60 IN TXT \"x\"\nns.f.test. 300 IN A 192.0.2.1\n";
