@@ -116,8 +116,7 @@ pub(crate) fn ask(answerer: &mut Answerer, catalog: &Catalog, query: &Query) -> 
     // A thread's first look into the catalog sets up what later ones use.
     drop(catalog.find(&[0]));
     let mut len = 0;
-    let allocated =
-        allocation_counter::measure(|| len = answerer.answer(catalog, &query.octets, &client, &mut out));
+    let allocated = allocation_counter::measure(|| len = answerer.answer(catalog, &query.octets, &client, &mut out));
     assert_eq!(allocated.count_total, 0, "allocations on the way of a query");
     if len == 0 {
         return vec!["DROP".to_owned()];
