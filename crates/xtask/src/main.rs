@@ -26,7 +26,7 @@ usage: cargo xtask COMMAND
   fuzz [TARGET]... [--seconds N] [--list]
                                      fuzz targets for N seconds each (60), as many at once as there are cores
   fuzz TARGET --replay FILE          one target on one input
-  bench [ARGUMENT]...                rokko-bench suite, in a release build
+  bench [COMMAND] [OPTION]...        rokko-bench COMMAND (suite) on a release build
 ";
 
 fn main() -> ExitCode {
@@ -58,11 +58,21 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     }
 }
 
+/// Builds the server too, which is what gets measured; `suite` unless another of rokko-bench's commands is named.
 fn bench(arguments: &[String]) -> Result<ExitCode> {
-    let status = shell::cargo()
-        .args(["run", "--release", "--package", "rokko-bench", "--", "suite"])
-        .args(arguments)
-        .current_dir(shell::root())
-        .status()?;
+    shell::run(shell::cargo().args(["build", "--release", "--package", "rokko"]))?;
+    let (what, rest) = match arguments.split_first() {
+        Some((what, rest)) if !what.starts_with('-') => (what.as_str(), rest),
+        _ => ("suite", arguments),
+    };
+    let target = shell::target_dir();
+    let mut command = shell::cargo();
+    command.args(["run", "--release", "--package", "rokko-bench", "--", what]);
+    for (option, path) in [("--rokko", "release/rokko"), ("--folder", "bench")] {
+        if !rest.iter().any(|argument| argument.split('=').next() == Some(option)) {
+            command.arg(option).arg(target.join(path));
+        }
+    }
+    let status = command.args(rest).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
