@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rokko_wire::Rtype;
+use rokko_wire::{NameError, Rtype};
 use rokko_zone::rdata;
 
 /// The most octets in one character string (RFC 1035 §3.3).
@@ -12,7 +12,10 @@ const CHAR_STRING_MAX: usize = 255;
 /// longer than a character string may be is split.
 pub(super) fn from_text(rtype: Rtype, content: &str) -> Result<Box<[u8]>, String> {
     let content = if matches!(rtype, Rtype::TXT | Rtype::SPF) { split_strings(content)? } else { content.into() };
-    rdata::from_text(rtype, &content, None).map_err(|error| error.to_string())
+    // There is no $ORIGIN here that the general advice could be followed with.
+    let relative = NameError::Relative.to_string();
+    rdata::from_text(rtype, &content, None)
+        .map_err(|error| error.to_string().replace(&relative, "names are absolute here: end it with a dot"))
 }
 
 /// The content with quoted strings of at most 255 octets; an error if anything is not quoted.
@@ -142,6 +145,12 @@ mod tests {
         assert_eq!(escaped, format!("\"{}\\200\" \"\\\"\"", "x".repeat(254)));
         let wide = round(Rtype::TXT, &format!("\"{}ü\"", "x".repeat(254)));
         assert_eq!(wide, format!("\"{}\" \"\\195\\188\"", "x".repeat(254)));
+    }
+
+    #[test]
+    fn relative_names_are_told_to_end_with_a_dot() {
+        let error = from_text(Rtype::MX, "10 mail").unwrap_err();
+        assert_eq!(error, "found mail at column 4, expected a domain name: names are absolute here: end it with a dot");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use rokko_wire::{KeyBuf, Name, Rtype};
 use rokko_zone::{Match, Page, RrsetRef, Zone};
 use serde::Serialize;
 
+use super::records::annotation_key;
 use super::zone_id::id_of;
 use super::zone_meta::{API_RECTIFY, MASTERS, kind_text};
 use super::{SERVER_URL, content, soa_edit};
@@ -180,10 +181,8 @@ impl ZoneSource {
         let rtype = rrset.rtype();
         let record = |data: &[u8]| RecordOut { content: content::to_text(rtype, data), disabled: false };
         let records = rrset.rdatas().map(record).collect();
-        let annotation = match self.record.meta.annotations.is_empty() {
-            true => None,
-            false => self.record.meta.annotations.get(&super::records::annotation_key(owner, rtype)),
-        };
+        let kept = &self.record.meta.annotations;
+        let annotation = if kept.is_empty() { None } else { kept.get(&annotation_key(owner, rtype)) };
         let annotation = annotation.cloned().unwrap_or_default();
         self.describe(owner, rtype, rrset.ttl().as_secs(), records, &annotation, out);
     }

@@ -1,14 +1,15 @@
 //! Free metadata of a zone. It is kept and given back; no kind has an effect of its own.
 
-use axum::Json;
 use axum::extract::{RawPathParams, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use rokko_model::ZoneMeta;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::request::{Body, Caller};
 use super::soa_edit;
+use super::turns::Turns;
 use super::zone_id::ZonePath;
 use super::zone_meta::{API_RECTIFY, MASTERS, SOA_EDIT, set_extra, update};
 use crate::state::ApiState;
@@ -44,6 +45,7 @@ const WRITABLE: &[&str] = &[
 
 /// One kind with its values.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with kind and metadata")]
 pub(super) struct MetadataIn {
     kind: Option<String>,
     metadata: Option<Vec<String>>,
@@ -52,15 +54,16 @@ pub(super) struct MetadataIn {
 #[derive(Debug, Serialize)]
 pub(super) struct Metadata {
     kind: String,
-    metadata: Vec<String>,
+    #[serde(rename = "metadata")]
+    values: Vec<String>,
     #[serde(rename = "type")]
     what: &'static str,
 }
 
 impl Metadata {
     fn of(meta: &ZoneMeta, kind: &str) -> Self {
-        let metadata = meta.extra.get(kind).cloned().unwrap_or_default();
-        Self { kind: kind.to_owned(), metadata, what: "Metadata" }
+        let values = meta.extra.get(kind).cloned().unwrap_or_default();
+        Self { kind: kind.to_owned(), values, what: "Metadata" }
     }
 }
 
@@ -74,8 +77,8 @@ pub(super) async fn list(
         meta.extra.keys().filter(|kind| *kind != MASTERS).map(|kind| Metadata::of(&meta, kind)).collect();
     let soa_edit_api = soa_edit::shown(&meta);
     if !soa_edit_api.is_empty() {
-        let metadata = vec![soa_edit_api.to_owned()];
-        all.push(Metadata { kind: "SOA-EDIT-API".to_owned(), metadata, what: "Metadata" });
+        let values = vec![soa_edit_api.to_owned()];
+        all.push(Metadata { kind: "SOA-EDIT-API".to_owned(), values, what: "Metadata" });
     }
     all.sort_by(|a, b| a.kind.cmp(&b.kind));
     Ok(Json(all))
@@ -95,6 +98,7 @@ pub(super) async fn one(
 /// Adds values to what the kind has.
 pub(super) async fn add(
     State(state): State<ApiState>,
+    Extension(turns): Extension<Turns>,
     Caller(who): Caller,
     ZonePath(zone): ZonePath,
     body: Body<MetadataIn>,
@@ -104,17 +108,18 @@ pub(super) async fn add(
     check_kind(kind)?;
     let values = values_in(&body)?;
     let change = |meta: &mut ZoneMeta| {
-        let mut all = Metadata::of(meta, kind).metadata;
+        let mut all = Metadata::of(meta, kind).values;
         all.extend(values.iter().filter(|value| !all.contains(value)).cloned().collect::<Vec<_>>());
         set(meta, kind, all)
     };
-    let metadata = update(&state.control, &who, zone, change).await?;
+    let metadata = update(&state.control, &turns, &who, zone, change).await?;
     Ok((StatusCode::CREATED, Json(metadata)))
 }
 
 /// Replaces the values of a kind.
 pub(super) async fn replace(
     State(state): State<ApiState>,
+    Extension(turns): Extension<Turns>,
     Caller(who): Caller,
     ZonePath(zone): ZonePath,
     params: RawPathParams,
@@ -123,17 +128,18 @@ pub(super) async fn replace(
     let kind = kind_in(&params)?;
     let values = values_in(&body)?;
     let change = |meta: &mut ZoneMeta| set(meta, &kind, values.to_vec());
-    Ok(Json(update(&state.control, &who, zone, change).await?))
+    Ok(Json(update(&state.control, &turns, &who, zone, change).await?))
 }
 
 pub(super) async fn remove(
     State(state): State<ApiState>,
+    Extension(turns): Extension<Turns>,
     Caller(who): Caller,
     ZonePath(zone): ZonePath,
     params: RawPathParams,
 ) -> Result<StatusCode, Failure> {
     let kind = kind_in(&params)?;
-    update(&state.control, &who, zone, |meta: &mut ZoneMeta| set(meta, &kind, Vec::new())).await?;
+    update(&state.control, &turns, &who, zone, |meta: &mut ZoneMeta| set(meta, &kind, Vec::new())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

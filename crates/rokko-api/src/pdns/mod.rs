@@ -20,6 +20,7 @@ mod soa_edit;
 mod statistics;
 mod transfer;
 mod tsigkeys;
+mod turns;
 mod zone;
 mod zone_id;
 mod zone_meta;
@@ -75,6 +76,7 @@ pub fn router(state: ApiState) -> Router<ApiState> {
         .route("/api/{*rest}", any(no_such_resource))
         .method_not_allowed_fallback(no_such_method)
         .route_layer(Extension(statistics::Started(Instant::now())))
+        .route_layer(Extension(turns::Turns::new()))
         .route_layer(from_fn_with_state(state, gate))
 }
 

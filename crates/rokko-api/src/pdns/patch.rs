@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rokko_control::{ControlError, ZoneView};
@@ -14,35 +15,42 @@ use super::content;
 use super::failure::Failure;
 use super::records::{ChangeType, Reader, RrsetChange, RrsetIn, annotation_key};
 use super::request::{Body, Caller};
+use super::turns::Turns;
 use super::zone_id::ZonePath;
 use crate::state::ApiState;
 use crate::task::{blocking, read, submit_one};
 
 /// How often a change that touches annotations is repeated when the zone changes meanwhile.
-const TRIES_MAX: usize = 16;
+const TRIES_MAX: usize = 64;
 
 /// The body of a PATCH.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, expecting = "an object with rrsets")]
 pub(super) struct PatchIn {
-    #[serde(default)]
     rrsets: Option<Vec<RrsetIn>>,
 }
 
 pub(super) async fn patch(
     State(state): State<ApiState>,
+    Extension(turns): Extension<Turns>,
     Caller(who): Caller,
     ZonePath(zone): ZonePath,
     body: Body<PatchIn>,
 ) -> Result<StatusCode, Failure> {
-    let first = zone_view(&state, &who, &zone).await?;
+    let mut view = zone_view(&state, &who, &zone).await?;
     let given = body.value.rrsets.ok_or_else(|| Failure::unprocessable("No rrsets given in update request"))?;
     let now_s = state.control.now().0 / 1000;
     let name = zone.clone();
     let changes = blocking(move || read_changes(&name, given, now_s)).await?;
-    let mut view = first;
+    let mut turn = None;
     let mut tries_left = TRIES_MAX;
     loop {
         let plan = Plan::of(&changes, &view)?;
+        if turn.is_none() && plan.expect != Expect::Any {
+            turn = Some(turns.of(&zone).await);
+            view = zone_view(&state, &who, &zone).await?;
+            continue;
+        }
         let request =
             Request::Edit { zone: zone.clone(), expect: plan.expect, edits: plan.edits, annotations: plan.annotations };
         tries_left -= 1;

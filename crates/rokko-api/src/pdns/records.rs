@@ -17,7 +17,7 @@ const COMMENTS_MAX: usize = 100;
 
 /// An RRset as clients write it; what a field is missing for is said by [`Reader`].
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an RRset as an object")]
 pub(super) struct RrsetIn {
     name: Option<String>,
     #[serde(rename = "type")]
@@ -30,21 +30,21 @@ pub(super) struct RrsetIn {
 
 /// A TTL; some clients send it as text.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "found a 'ttl' that is not an Integer")]
 enum TtlIn {
     Number(i64),
     Text(String),
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a record as an object")]
 struct RecordIn {
     content: Option<String>,
     disabled: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a comment as an object")]
 struct CommentIn {
     content: Option<String>,
     account: Option<String>,
@@ -161,16 +161,19 @@ impl<'a> Reader<'a> {
             return self.wrong(format!("No change for RRset {owner} IN {rtype}"));
         }
         let adds = change != ChangeType::Prune && given.records.as_ref().is_some_and(|records| !records.is_empty());
+        let problems_before = self.problems.len();
         let ttl = match given.ttl {
-            Some(ttl) if adds => Some(self.ttl(&owner, rtype, &ttl)),
+            Some(ttl) if adds => self.ttl(&owner, rtype, &ttl),
             None if adds && change == ChangeType::Replace => {
-                Some(self.wrong(format!("RRset {owner} IN {rtype}: Key 'ttl' not an Integer or not present")))
+                self.wrong(format!("RRset {owner} IN {rtype}: Key 'ttl' not an Integer or not present"))
             }
             _ => None,
         };
         let records = given.records.map(|records| self.records(&owner, rtype, &records, change));
-        let comments = given.comments.map(|comments| self.comments(&owner, rtype, comments));
-        let (ttl, records, comments) = (all_or_none(ttl)?, all_or_none(records)?, all_or_none(comments)?);
+        let comments = given.comments.and_then(|comments| self.comments(&owner, rtype, comments));
+        if self.problems.len() > problems_before {
+            return None;
+        }
         Some(RrsetChange { owner, rtype, change, ttl, records, comments })
     }
 
@@ -209,10 +212,9 @@ impl<'a> Reader<'a> {
         ttl
     }
 
-    fn records(&mut self, owner: &Name, rtype: Rtype, given: &[RecordIn], change: ChangeType) -> Option<RecordsIn> {
+    fn records(&mut self, owner: &Name, rtype: Rtype, given: &[RecordIn], change: ChangeType) -> RecordsIn {
         let mut records = RecordsIn::default();
         let mut seen = HashSet::new();
-        let problems_before = self.problems.len();
         for record in given {
             let Some(text) = &record.content else {
                 self.problems.push(format!("RRset {owner} IN {rtype}: Key 'content' not present or not a String"));
@@ -232,7 +234,7 @@ impl<'a> Reader<'a> {
                 Err(error) => self.problems.push(format!("Record {owner}/{rtype} '{}': {error}", shown(text))),
             }
         }
-        (self.problems.len() == problems_before).then_some(records)
+        records
     }
 
     fn comments(&mut self, owner: &Name, rtype: Rtype, given: Vec<CommentIn>) -> Option<Vec<Comment>> {
@@ -264,14 +266,6 @@ impl ChangeType {
             Self::Extend => "EXTEND",
             Self::Prune => "PRUNE",
         }
-    }
-}
-
-/// What was not given is fine; what was given must have been good.
-fn all_or_none<T>(given: Option<Option<T>>) -> Option<Option<T>> {
-    match given {
-        None => Some(None),
-        Some(good) => good.map(Some),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Looking for zones, records and comments by a pattern with `*` and `?`.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -8,7 +9,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use rokko_control::{Control, ControlError, Identity};
 use rokko_store::{ZoneFilter, ZoneRecord};
-use rokko_zone::Zone;
+use rokko_zone::{Zone, rdata};
 use serde::Serialize;
 
 use super::content;
@@ -76,12 +77,12 @@ pub(super) async fn search(
     }
     let max = match params.text("max").map(str::parse::<usize>) {
         None => RESULTS_DEFAULT,
-        Some(Ok(0)) | Some(Err(_)) => return Err(Failure::unprocessable("Maximum entries must be larger than 0")),
+        Some(Ok(0) | Err(_)) => return Err(Failure::unprocessable("Maximum entries must be larger than 0")),
         Some(Ok(max)) => max.min(RESULTS_MAX),
     };
     let wanted = kinds_of(params.text("object_type").unwrap_or("all"))?;
     let search = Search {
-        pattern: pattern.to_lowercase().into_bytes(),
+        pattern: pattern.as_bytes().to_vec(),
         wanted,
         max,
         until: Instant::now() + SEARCH_TIME_MAX,
@@ -111,7 +112,6 @@ fn kinds_of(text: &str) -> Result<Kinds, Failure> {
 }
 
 struct Search {
-    /// In lower case.
     pattern: Vec<u8>,
     wanted: Kinds,
     max: usize,
@@ -180,20 +180,23 @@ impl Search {
     }
 
     fn records(&mut self, zone: &Zone, record: &ZoneRecord) {
-        let mut looked_at = 0_u32;
+        let (mut looked_at, mut name, mut content) = (0_u32, String::new(), String::new());
         for (owner, rrset) in zone.rrsets() {
             looked_at = looked_at.wrapping_add(1);
             let is_late = looked_at.is_multiple_of(1_024) && Instant::now() >= self.until;
             if is_late || self.hits.len() >= self.max {
                 return;
             }
-            let (name, rtype) = (owner.to_string(), rrset.rtype());
+            rewrite(&mut name, |text| write!(text, "{owner}"));
             let name_matches = self.name_matches(&name);
             for data in rrset.rdatas() {
-                let content = content::to_text(rtype, data);
+                let rtype = rrset.rtype();
+                if !name_matches {
+                    rewrite(&mut content, |text| rdata::write_text(rtype, data, text));
+                }
                 if name_matches || self.name_matches(&content) {
                     self.hits.push(Hit::Record {
-                        content,
+                        content: content::to_text(rtype, data),
                         disabled: false,
                         name: name.clone(),
                         ttl: rrset.ttl().as_secs(),
@@ -212,12 +215,18 @@ impl Search {
     }
 
     fn matches(&self, text: &str) -> bool {
-        matches(&self.pattern, text.to_lowercase().as_bytes())
+        matches(&self.pattern, text.as_bytes())
     }
 }
 
-/// Whether `text` is what `pattern` says; `*` stands for any octets and `?` for one. Takes at most the product of both
-/// lengths.
+/// Puts what `write` writes in the place of what `text` was, without a new allocation for each.
+fn rewrite(text: &mut String, write: impl FnOnce(&mut String) -> std::fmt::Result) {
+    text.clear();
+    write(text).expect("writing to a string does not fail");
+}
+
+/// Whether `text` is what `pattern` says; `*` stands for any octets and `?` for one, and the case of ASCII letters does
+/// not count. Takes at most the product of both lengths.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut from) = (0, 0);
     // Where the last star stands, and what it has taken up to.
@@ -228,7 +237,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 star = Some((at, from));
                 at += 1;
             }
-            Some(&octet) if octet == b'?' || octet == text[from] => (at, from) = (at + 1, from + 1),
+            Some(octet) if *octet == b'?' || octet.eq_ignore_ascii_case(&text[from]) => (at, from) = (at + 1, from + 1),
             _ => match &mut star {
                 Some((star_at, taken)) => {
                     *taken += 1;
@@ -256,6 +265,7 @@ mod tests {
             ("a*b*c", "a-b-b-c", true),
             ("a*b*c", "a-b-c-d", false),
             ("a", "", false),
+            ("*ÄB", "xÄb", true),
             ("", "", true),
         ] {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");

@@ -49,9 +49,9 @@ pub(super) fn soa_edit(meta: &ZoneMeta) -> &str {
 
 fn policy(soa_edit_api: &str, soa_edit: &str) -> Option<SoaEdit> {
     Some(match soa_edit_api.to_ascii_uppercase().as_str() {
-        "DEFAULT" => SoaEdit::Default,
+        "DEFAULT" | "INCEPTION-INCREMENT" => SoaEdit::Default,
         "INCREASE" => SoaEdit::Increase,
-        "EPOCH" => SoaEdit::Epoch,
+        "EPOCH" | "INCEPTION-EPOCH" => SoaEdit::Epoch,
         "OFF" | "" => SoaEdit::Off,
         "SOA-EDIT" | "SOA-EDIT-INCREASE" => match soa_edit.to_ascii_uppercase().as_str() {
             "INCEPTION-INCREMENT" => SoaEdit::Default,
@@ -73,6 +73,7 @@ mod tests {
             ("default", "", SoaEdit::Default),
             ("INCREASE", "", SoaEdit::Increase),
             ("EPOCH", "", SoaEdit::Epoch),
+            ("INCEPTION-INCREMENT", "", SoaEdit::Default),
             ("OFF", "", SoaEdit::Off),
             ("", "", SoaEdit::Off),
             ("SOA-EDIT", "", SoaEdit::Increase),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -13,6 +14,7 @@ use rokko_zone::Rrset;
 use super::describe::{Selection, ZoneSource};
 use super::failure::Failure;
 use super::request::{Body, Caller, Params};
+use super::turns::Turns;
 use super::zone_id::ZonePath;
 use super::zone_meta::{ZoneIn, update};
 use super::zones::{json_of, read_rrsets};
@@ -20,7 +22,7 @@ use crate::state::ApiState;
 use crate::task::{blocking, read, submit, submit_one};
 
 /// How often a replacement is repeated when the zone changes meanwhile.
-const TRIES_MAX: usize = 8;
+const TRIES_MAX: usize = 64;
 
 /// Annotations by the keys of their RRsets.
 pub(super) type Annotations = BTreeMap<String, Annotation>;
@@ -56,13 +58,14 @@ fn selection_of(name: &str, rtype: Option<&str>) -> Result<Selection, Failure> {
 /// Changes metadata, and replaces all RRsets if there are any in the body.
 pub(super) async fn put(
     State(state): State<ApiState>,
+    Extension(turns): Extension<Turns>,
     Caller(who): Caller,
     ZonePath(zone): ZonePath,
     body: Body<ZoneIn>,
 ) -> Result<StatusCode, Failure> {
     let mut given = body.value;
     let Some(rrsets) = given.rrsets.take() else {
-        update(&state.control, &who, zone, |meta| given.apply(meta)).await?;
+        update(&state.control, &turns, &who, zone, |meta| given.apply(meta)).await?;
         return Ok(StatusCode::NO_CONTENT);
     };
     let (name, now_s) = (zone.clone(), state.control.now().0 / 1000);
@@ -70,6 +73,7 @@ pub(super) async fn put(
     if !contents.iter().any(|rrset| rrset.owner == zone && rrset.rtype == Rtype::SOA) {
         return Err(Failure::unprocessable("Must give SOA record for zone when replacing all RR sets"));
     }
+    let _turn = turns.of(&zone).await;
     let mut tries_left = TRIES_MAX;
     loop {
         let (asking, name) = (who.clone(), zone.clone());

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::records::RrsetIn;
 use super::soa_edit;
+use super::turns::Turns;
 use crate::task::{read, submit_one};
 
 /// The metadata kind that holds `soa_edit`.
@@ -19,11 +20,11 @@ pub(super) const MASTERS: &str = "masters";
 /// The most primaries that a zone names.
 const MASTERS_MAX: usize = 100;
 /// How often a change of metadata is repeated when the zone changes meanwhile.
-const TRIES_MAX: usize = 8;
+const TRIES_MAX: usize = 64;
 
 /// A zone as clients write it. Fields that are read-only in PowerDNS are ignored like unknown ones.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a zone as an object")]
 pub(super) struct ZoneIn {
     pub(super) name: Option<String>,
     pub(super) kind: Option<String>,
@@ -117,10 +118,12 @@ pub(super) fn set_extra(meta: &mut ZoneMeta, kind: &str, values: Option<Vec<Stri
 /// Changes a zone's metadata and loses nobody else's change of it.
 pub(super) async fn update<T>(
     control: &Control,
+    turns: &Turns,
     who: &Identity,
     zone: Name,
     mut change: impl FnMut(&mut ZoneMeta) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let _turn = turns.of(&zone).await;
     let mut tries_left = TRIES_MAX;
     loop {
         let view = {
