@@ -38,10 +38,16 @@ pub(crate) fn complete(apex: &Name, contents: &mut Vec<Rrset>, defaults: &ZoneDe
 }
 
 /// Makes the delta move the zone's serial forward, unless it does so itself or the policy says to leave it.
+///
+/// A SOA record that was signed elsewhere stays as it is: another serial would make its signature, and with it every
+/// negative answer, bogus (RFC 4035 §5.3).
 pub(crate) fn move_serial(zone: &Zone, delta: &mut Delta, policy: SoaEdit, now: UnixMillis) {
     let apex = zone.apex();
     let Some(before) = zone.rrset(apex, Rtype::SOA).map(Contents::of) else { return };
-    let place = delta.changes.binary_search_by(|change| (&change.owner, change.rtype).cmp(&(apex, Rtype::SOA)));
+    if has_signed_soa(zone, delta) {
+        return;
+    }
+    let place = place_of(delta, apex, Rtype::SOA);
     let mut after = match place {
         Ok(index) => match &delta.changes[index].after {
             Some(after) => after.clone(),
@@ -63,6 +69,26 @@ pub(crate) fn move_serial(zone: &Zone, delta: &mut Delta, policy: SoaEdit, now: 
         (Err(_), true) => {}
         (Err(index), false) => delta.changes.insert(index, change),
     }
+}
+
+/// Whether the zone has a signature of its SOA record after the delta.
+fn has_signed_soa(zone: &Zone, delta: &Delta) -> bool {
+    let apex = zone.apex();
+    let covers_soa = |rdata: &[u8]| rdata.starts_with(&Rtype::SOA.0.to_be_bytes());
+    match place_of(delta, apex, Rtype::RRSIG) {
+        Ok(index) => {
+            let after = delta.changes[index].after.as_ref();
+            after.is_some_and(|after| after.rdatas.iter().any(|rdata| covers_soa(rdata)))
+        }
+        Err(_) => zone
+            .rrset(apex, Rtype::RRSIG)
+            .is_some_and(|signatures| Contents::of(signatures).rdatas.iter().any(|rdata| covers_soa(rdata))),
+    }
+}
+
+/// Where a delta changes an RRset, or where it would.
+fn place_of(delta: &Delta, owner: &Name, rtype: Rtype) -> Result<usize, usize> {
+    delta.changes.binary_search_by(|change| (&change.owner, change.rtype).cmp(&(owner, rtype)))
 }
 
 /// Whether all that a delta does is to set the serial back, as when a zone file is imported once more unchanged.

@@ -168,6 +168,29 @@ fn an_import_replaces_everything_and_moves_the_serial() {
 }
 
 #[test]
+fn a_serial_that_was_signed_elsewhere_stays() {
+    let node = Node::new();
+    node.submit(create(ZONE)).unwrap();
+    let signature = |covered: &str| {
+        let rest = "13 2 60 20380101000000 20200101000000 12345 example.com. AAAA";
+        rrset(ZONE, Rtype::RRSIG, 60, &[&format!("{covered} {rest}")])
+    };
+    let contents = vec![
+        rrset(ZONE, Rtype::SOA, 60, &["ns. h. 1 2 3 4 5"]),
+        rrset(ZONE, Rtype::NS, 60, &["ns.example."]),
+        signature("SOA"),
+    ];
+    // The file's serial is an older one, but it is the one that was signed.
+    let import = Request::Import { zone: name(ZONE), expect: Expect::Any, contents };
+    assert_eq!(node.submit(import).unwrap().serial, Some(Serial(1)));
+    let www = |address| edit(ZONE, vec![set("www.example.com.", Rtype::A, &[address])]);
+    assert_eq!(node.submit(www("192.0.2.1")).unwrap().serial, Some(Serial(1)));
+    let other = edit(ZONE, vec![Edit::Replace(signature("NS"))]);
+    assert_eq!(node.submit(other).unwrap().serial, Some(Serial(2_026_112_301)));
+    assert_eq!(node.submit(www("192.0.2.2")).unwrap().serial, Some(Serial(2_026_112_302)));
+}
+
+#[test]
 fn annotations_travel_with_the_change() {
     let node = Node::new();
     node.submit(create(ZONE)).unwrap();
