@@ -23,6 +23,8 @@ use crate::settings::{AnyPolicy, Settings, Transport};
 
 /// The most names of a chain that are remembered to find a loop.
 const CHAIN_MAX: usize = 32;
+/// Of how many records of an RRset the targets' addresses are looked up.
+const TARGETS_MAX: usize = 32;
 
 /// Buffers that are kept from query to query.
 #[derive(Default)]
@@ -85,8 +87,10 @@ impl Chain {
 }
 
 /// What to do after one name.
-enum Step {
+enum Step<'z> {
     Done(Outcome),
+    /// There is an answer, which may bring additional records along.
+    Answered(RrsetRef<'z>),
     Follow,
 }
 
@@ -114,9 +118,19 @@ impl Resolution<'_, '_> {
             if !set_key(zone, &self.scratch.name, &mut self.scratch.key) {
                 return self.without_zone(&proofs);
             }
-            if let Step::Done(outcome) = self.step(zone, &mut proofs)? {
-                write_proofs(self.reply, &proofs)?;
-                return Ok(outcome);
+            match self.step(zone, &mut proofs)? {
+                Step::Done(outcome) => {
+                    write_proofs(self.reply, &proofs)?;
+                    return Ok(outcome);
+                }
+                Step::Answered(rrset) => {
+                    write_proofs(self.reply, &proofs)?;
+                    if !self.settings.minimal {
+                        self.additional(zone, rrset);
+                    }
+                    return Ok(Outcome::Answer);
+                }
+                Step::Follow => {}
             }
             let Some(next) = zone_of(self.catalog, &self.scratch.name, self.qtype) else {
                 write_proofs(self.reply, &proofs)?;
@@ -139,7 +153,7 @@ impl Resolution<'_, '_> {
     }
 
     /// Deals with one name, whose key is set.
-    fn step<'z>(&mut self, zone: &'z Zone, proofs: &mut Proofs<'z>) -> Result<Step, Full> {
+    fn step<'z>(&mut self, zone: &'z Zone, proofs: &mut Proofs<'z>) -> Result<Step<'z>, Full> {
         let scratch = &mut *self.scratch;
         let located = locate(zone, scratch.key.as_bytes(), &mut scratch.wildcard);
         let at_name = |node: NodeRef<'_>| node.key().len() == scratch.key.as_bytes().len();
@@ -177,7 +191,7 @@ impl Resolution<'_, '_> {
         encloser_len: usize,
         cut: NodeRef<'z>,
         proofs: &mut Proofs<'z>,
-    ) -> Result<Step, Full> {
+    ) -> Result<Step<'z>, Full> {
         let scratch = &mut *self.scratch;
         let subject = Subject {
             zone,
@@ -201,7 +215,7 @@ impl Resolution<'_, '_> {
         encloser_len: usize,
         is_wildcard: bool,
         proofs: &mut Proofs<'z>,
-    ) -> Result<Step, Full> {
+    ) -> Result<Step<'z>, Full> {
         let found = match self.qtype {
             Rtype::ANY => return self.any(zone, node, encloser_len, is_wildcard, proofs),
             Rtype::RRSIG => node.rrset(Rtype::RRSIG),
@@ -210,10 +224,7 @@ impl Resolution<'_, '_> {
         if let Some(rrset) = found {
             self.prove_wildcard(zone, encloser_len, is_wildcard, proofs);
             self.answer(node, rrset)?;
-            if !self.settings.minimal {
-                self.additional(zone, rrset);
-            }
-            return Ok(Step::Done(Outcome::Answer));
+            return Ok(Step::Answered(rrset));
         }
         // RRSIG and NSEC stand beside a CNAME record, so they are not followed (RFC 4035 §2.5).
         let alias = if matches!(self.qtype, Rtype::RRSIG | Rtype::NSEC) { None } else { node.rrset(Rtype::CNAME) };
@@ -242,7 +253,7 @@ impl Resolution<'_, '_> {
         encloser_len: usize,
         is_wildcard: bool,
         proofs: &mut Proofs<'z>,
-    ) -> Result<Step, Full> {
+    ) -> Result<Step<'z>, Full> {
         self.prove_wildcard(zone, encloser_len, is_wildcard, proofs);
         let is_signed = zone.denial() != Denial::None;
         match (self.settings.any, self.transport) {
@@ -304,7 +315,7 @@ impl Resolution<'_, '_> {
     }
 
     /// Substitutes by DNAME and synthesises the CNAME record for it (RFC 6672 §3.1).
-    fn substitute(&mut self, node: NodeRef<'_>) -> Result<Step, Full> {
+    fn substitute<'z>(&mut self, node: NodeRef<'z>) -> Result<Step<'z>, Full> {
         let Some(dname) = node.rrset(Rtype::DNAME) else { return Ok(Step::Done(Outcome::Failure)) };
         let scratch = &mut *self.scratch;
         let ttl = dname.ttl().as_secs();
@@ -329,7 +340,7 @@ impl Resolution<'_, '_> {
     }
 
     /// Goes on to the target of the CNAME record just written, unless the chain is too long or a loop.
-    fn follow(&mut self) -> Step {
+    fn follow(&mut self) -> Step<'static> {
         let owner = self.reply.composer.last_owner();
         let limit = usize::from(self.settings.cname_chain_max).min(CHAIN_MAX);
         let Some(owner) = owner.filter(|_| self.chain.len < limit) else { return Step::Done(Outcome::Answer) };
@@ -347,7 +358,7 @@ impl Resolution<'_, '_> {
         encloser_len: usize,
         is_wildcard: bool,
         proofs: &mut Proofs<'z>,
-    ) -> Result<Step, Full> {
+    ) -> Result<Step<'z>, Full> {
         if self.wants_proofs(zone) {
             let subject = self.subject(zone, encloser_len);
             if is_wildcard {
@@ -377,11 +388,19 @@ impl Resolution<'_, '_> {
             _ => return,
         };
         let scratch = &mut *self.scratch;
-        for rdata in rrset.rdatas() {
+        for (index, rdata) in rrset.rdatas().take(TARGETS_MAX).enumerate() {
             let wire = rdata.get(name_at..).unwrap_or(&[]);
-            if set_target(zone, wire, &mut scratch.target, &mut scratch.target_key)
-                && referral::addresses(self.reply, zone, &scratch.target, &scratch.target_key).is_err()
-            {
+            if !set_target(zone, wire, &mut scratch.target, &mut scratch.target_key) {
+                continue;
+            }
+            let target = scratch.target.as_bytes();
+            let is_same = |earlier: &[u8]| {
+                earlier.get(name_at..name_at + target.len()).is_some_and(|name| name.eq_ignore_ascii_case(target))
+            };
+            if rrset.rdatas().take(index).any(is_same) {
+                continue;
+            }
+            if referral::addresses(self.reply, zone, &scratch.target, &scratch.target_key).is_err() {
                 break;
             }
         }
