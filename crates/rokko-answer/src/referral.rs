@@ -53,8 +53,6 @@ pub(crate) fn glue(
             let written = addresses(reply, zone, target, target_key);
             if in_domain {
                 written?;
-            } else if written.is_err() {
-                return Ok(());
             }
         }
     }
@@ -83,16 +81,17 @@ pub(crate) fn set_key(zone: &Zone, name: &FoldedName, key: &mut KeyBuf) -> bool 
     true
 }
 
-/// Writes the A and AAAA records of a name in the zone to the additional section.
+/// Writes the A and AAAA records of a name in the zone to the additional section, those that fit.
 pub(crate) fn addresses(reply: &mut Reply<'_>, zone: &Zone, name: &FoldedName, key: &KeyBuf) -> Result<(), Full> {
     let Some(node) = zone.node(key.as_bytes()) else { return Ok(()) };
+    let mut written = Ok(());
     for rtype in [Rtype::A, Rtype::AAAA] {
         if let Some(rrset) = node.rrset(rtype) {
             let owner = Owner::Name(name.as_bytes());
-            reply.rrset(Section::Additional, owner, node, rrset, rrset.ttl().as_secs())?;
+            written = reply.rrset(Section::Additional, owner, node, rrset, rrset.ttl().as_secs()).and(written);
         }
     }
-    Ok(())
+    written
 }
 
 /// Writes the collected proofs to the authority section.

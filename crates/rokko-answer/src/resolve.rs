@@ -400,9 +400,8 @@ impl Resolution<'_, '_> {
             if rrset.rdatas().take(index).any(is_same) {
                 continue;
             }
-            if referral::addresses(self.reply, zone, &scratch.target, &scratch.target_key).is_err() {
-                break;
-            }
+            // A large RRset that does not fit must not keep out the small ones after it.
+            let _ = referral::addresses(self.reply, zone, &scratch.target, &scratch.target_key);
         }
     }
 
