@@ -22,8 +22,8 @@ pub(crate) struct NewKey {
 
 /// Makes the administrator's key if there is no key yet: from `ROKKO_API_KEY`, or at random.
 ///
-/// The file is written before the key is made, so that a crash in between loses nothing: the next start takes the
-/// text from the file.
+/// A random key's file is written before the key is made, so that a crash in between loses nothing: the next start
+/// takes the text from the file. A given key may be refused, so its file is written after.
 pub(crate) fn ensure(control: &Control, data_dir: &Path) -> Result<Option<NewKey>, Failure> {
     let failed = |error: rokko_control::ControlError| {
         Failure::failed(format!("the administrator's key could not be made: {}", super::chain(&error)))
@@ -32,16 +32,19 @@ pub(crate) fn ensure(control: &Control, data_dir: &Path) -> Result<Option<NewKey
         return Ok(None);
     }
     let file = data_dir.join(FILE);
+    let keep =
+        |text: &str| write(&file, text).map_err(|error| Failure::io(format_args!("write {}", file.display()), &error));
     let given = std::env::var("ROKKO_API_KEY").ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
-    let was_given = given.is_some();
+    if let Some(text) = given {
+        control.ensure_administrator(Some(&text)).map_err(failed)?;
+        keep(&text)?;
+        return Ok(Some(NewKey { text, file, was_given: true }));
+    }
     let left = std::fs::read_to_string(&file).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    let text = match given.or(left) {
-        Some(text) => text,
-        None => random()?,
-    };
-    write(&file, &text).map_err(|error| Failure::io(format_args!("write {}", file.display()), &error))?;
-    let made = control.ensure_administrator(Some(&text)).map_err(failed)?;
-    Ok(made.map(|text| NewKey { text, file, was_given }))
+    let text = left.map_or_else(random, Ok)?;
+    keep(&text)?;
+    control.ensure_administrator(Some(&text)).map_err(failed)?;
+    Ok(Some(NewKey { text, file, was_given: false }))
 }
 
 fn random() -> Result<String, Failure> {

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ pub(crate) const KEY: &str = "a-key-that-only-tests-know";
 /// A running node on free loopback ports.
 pub(crate) struct Node {
     child: Child,
-    log: Receiver<String>,
+    log: Mutex<Receiver<String>>,
     /// What the node said when it was ready.
     pub(crate) ready: Value,
     pub(crate) dns: SocketAddr,
@@ -53,7 +54,7 @@ impl Node {
         };
         let dns = ready["dns"][0].as_str().unwrap().parse().unwrap();
         let api = ready["api"][0].as_str().unwrap().to_owned();
-        Self { child, log, ready, dns, api }
+        Self { child, log: Mutex::new(log), ready, dns, api }
     }
 
     /// Runs a client command against this node as the administrator.
@@ -84,7 +85,7 @@ impl Node {
             assert!(Instant::now() < deadline, "the node did not end");
             std::thread::sleep(Duration::from_millis(5));
         };
-        (status.code(), self.log.iter().collect())
+        (status.code(), self.log.lock().unwrap().iter().collect())
     }
 
     /// SIGTERM; the node has to end well and may not have warned of anything.
@@ -98,7 +99,12 @@ impl Node {
     /// Waits until a line of the log has this text in it.
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         loop {
-            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line with `{text}` in the log"));
+            let line = self
+                .log
+                .lock()
+                .unwrap()
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("no line with `{text}` in the log"));
             if line.contains(text) {
                 return line;
             }

@@ -62,6 +62,18 @@ fn the_first_start_takes_the_key_that_is_given() {
 }
 
 #[test]
+fn a_given_key_that_is_refused_leaves_nothing_behind() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = rokko();
+    command.args(["up", "--dns-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
+    command.env("ROKKO_API_KEY", "a b");
+    let err = Ran::of(command.output().unwrap()).fails(1);
+    assert!(err.contains("characters"), "{err}");
+    assert!(!path(&data, "admin.key").exists());
+    Node::start(data.path()).stop();
+}
+
+#[test]
 fn a_stop_finishes_the_request_that_is_under_way() {
     let data = tempfile::tempdir().unwrap();
     let node = Node::start(data.path());
