@@ -45,7 +45,8 @@ pub(crate) fn small_zone_text(index: usize) -> String {
 /// Writes each small zone to a file of its own below `folder`, a thousand to a subfolder. Done once.
 pub(crate) fn write_small_zones(folder: &Path, count: usize) -> Result<PathBuf> {
     let zones = folder.join(format!("zones-{count}"));
-    if zones.join("complete").exists() {
+    let complete = zones.with_extension("complete");
+    if complete.exists() {
         return Ok(zones);
     }
     for index in 0..count {
@@ -55,7 +56,7 @@ pub(crate) fn write_small_zones(folder: &Path, count: usize) -> Result<PathBuf> 
         }
         fs::write(sub.join(format!("{}.zone", small_zone(index))), small_zone_text(index))?;
     }
-    fs::write(zones.join("complete"), "")?;
+    fs::write(complete, "")?;
     Ok(zones)
 }
 

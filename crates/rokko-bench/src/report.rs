@@ -57,7 +57,7 @@ impl Bench {
                 "least": least, "median": median, "greatest": greatest, "runs": figures.len()});
             say(&format!("{value}\n"));
         } else {
-            say(&format!("  {measure:<34} {server:<10} {median:>10.3} {unit:<6} ({least:.3} to {greatest:.3})\n"));
+            say(&format!("  {measure:<40} {server:<6} {median:>10.3} {unit:<6} ({least:.3} to {greatest:.3})\n"));
         }
     }
 
