@@ -9,7 +9,7 @@ use rokko_store::Store;
 
 use crate::{Control, ControlError, Identity};
 
-/// The shortest text that may serve as a key when it was chosen by a person.
+/// A key that a person chose and that is shorter than this is warned of.
 const KEY_TEXT_LEN_MIN: usize = 16;
 
 /// All keys by the hash of their text.
@@ -80,25 +80,24 @@ impl Control {
     }
 
     /// Makes the first administrator's key, from the text given or a random one, and returns its text; `None` if
-    /// there is an administrator's key already.
+    /// there is an administrator's key already. A short text is taken with a warning in the log.
     pub fn ensure_administrator(&self, given: Option<&str>) -> Result<Option<String>, ControlError> {
         let now = self.now();
         if self.0.keys.by_hash.load().values().any(|key| key.scope.administrator && key.is_live(now)) {
             return Ok(None);
         }
         let (id, random) = new_key_text()?;
-        let text = match given {
-            Some(text) if text.len() < KEY_TEXT_LEN_MIN => {
-                return Err(ControlError::System {
-                    doing: "taking the administrator's key",
-                    source: std::io::Error::new(
-                        std::io::ErrorKind::InvalidInput,
-                        format!("the key has fewer than {KEY_TEXT_LEN_MIN} characters: choose a longer one"),
-                    ),
-                });
+        let (id, text) = match given {
+            None => (id, random),
+            Some(text) => {
+                if text.len() < KEY_TEXT_LEN_MIN {
+                    tracing::warn!(
+                        "the administrator's key has fewer than {KEY_TEXT_LEN_MIN} characters and can be guessed: \
+                         make a longer one and revoke it"
+                    );
+                }
+                (ApiKey::id_in_text(text).unwrap_or(id), text.to_owned())
             }
-            Some(text) => text.to_owned(),
-            None => random,
         };
         self.put_key(id, "administrator", &text, Scope::administrator(), None)?;
         Ok(Some(text))

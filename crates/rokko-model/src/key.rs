@@ -175,6 +175,12 @@ impl ApiKey {
         (KeyId(id.to_owned()), format!("rokko_{id}_{secret}"))
     }
 
+    /// The public id in a key's text, if it was made by [`ApiKey::text_from_entropy`].
+    pub fn id_in_text(text: &str) -> Option<KeyId> {
+        let (id, secret) = text.strip_prefix("rokko_")?.split_once('_')?;
+        (id.len() == 8 && !secret.is_empty()).then(|| KeyId(id.to_owned()))
+    }
+
     /// Whether the key works at a time.
     pub fn is_live(&self, now: UnixMillis) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
@@ -216,6 +222,8 @@ mod tests {
     fn a_key_works_until_it_expires_or_is_revoked() {
         let (id, text) = ApiKey::text_from_entropy(&[7; 32]);
         assert!(text.starts_with(&format!("rokko_{id}_")) && text.len() == 6 + 8 + 1 + 44);
+        assert_eq!(ApiKey::id_in_text(&text), Some(id.clone()));
+        assert_eq!(ApiKey::id_in_text("chosen by a person"), None);
         let mut key = ApiKey {
             id,
             name: "ci".to_owned(),

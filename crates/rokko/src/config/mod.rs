@@ -20,8 +20,8 @@ pub(crate) use read::load;
 
 /// Where the data folder is if nothing else is said.
 pub(crate) const DEFAULT_DATA_DIR: &str = "rokko-data";
-/// Where DNS is served if nothing else is said. Port 5353 needs no privilege.
-pub(crate) const DEFAULT_DNS_LISTEN: [&str; 2] = ["127.0.0.1:5353", "[::1]:5353"];
+/// Where DNS is served if nothing else is said. Port 5300 needs no privilege.
+pub(crate) const DEFAULT_DNS_LISTEN: [&str; 2] = ["127.0.0.1:5300", "[::1]:5300"];
 /// Where the API is served if nothing else is said.
 pub(crate) const DEFAULT_API_LISTEN: &str = "127.0.0.1:8053";
 

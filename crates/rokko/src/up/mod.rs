@@ -36,7 +36,7 @@ pub(crate) struct UpArgs {
     /// The folder with the store, the administrator's key and the backups [default: ./rokko-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where DNS is served, over UDP and TCP; repeatable [default: `127.0.0.1:5353` and `[::1]:5353`].
+    /// Where DNS is served, over UDP and TCP; repeatable [default: `127.0.0.1:5300` and `[::1]:5300`].
     #[arg(long, value_name = "ADDR:PORT")]
     dns_listen: Vec<SocketAddr>,
     /// Where the API is served; repeatable. Plain HTTP on loopback, HTTPS elsewhere [default: 127.0.0.1:8053].
