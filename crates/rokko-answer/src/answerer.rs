@@ -208,7 +208,9 @@ fn task_of(question: Question) -> Task {
         (code::CLASS_CH, _) => Task::Chaos(question),
         // Only a denial record may say that a name has this type (RFC 9824 §3.2).
         (code::CLASS_IN | code::CLASS_ANY, Rtype::NXNAME) => Task::Rcode(Rcode::FORMERR, Some(Ede::INVALID_QUERY_TYPE)),
-        (code::CLASS_IN | code::CLASS_ANY, Rtype::AXFR | Rtype::IXFR) => Task::Rcode(Rcode::REFUSED, Some(Ede::PROHIBITED)),
+        (code::CLASS_IN | code::CLASS_ANY, Rtype::AXFR | Rtype::IXFR) => {
+            Task::Rcode(Rcode::REFUSED, Some(Ede::PROHIBITED))
+        }
         (code::CLASS_IN | code::CLASS_ANY, _) => Task::Zones(question),
         _ => Task::Rcode(Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
     }
