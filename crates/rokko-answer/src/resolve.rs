@@ -335,6 +335,10 @@ impl Resolution<'_, '_> {
         let kind = (Rtype::CNAME, code::CLASS_IN);
         let target = std::iter::once(scratch.target.as_bytes());
         self.reply.composer.rrset(Section::Answer, owner, kind, ttl, target)?;
+        if self.qtype == Rtype::CNAME {
+            // The record just made is what was asked for (RFC 1034 §4.3.2 step 3a).
+            return Ok(Step::Done(Outcome::Answer));
+        }
         std::mem::swap(&mut scratch.name, &mut scratch.target);
         Ok(self.follow())
     }
