@@ -7,6 +7,7 @@ use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
 use rokko_api::body::from_json;
+use rokko_api::pdns::patch_len;
 use rokko_api::rrset::Parser;
 use rokko_api::v1::dto::{Batch, Edit, Edits, NewKey, NewZone, Rrset, RrsetContents, ZonePatch};
 use rokko_wire::Name;
@@ -15,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((selector, body)) = bytes.split_first() else { return };
-    match selector % 6 {
+    match selector % 7 {
         0 => {
             let new = read::<NewZone>(body);
             records(new.and_then(|new| new.rrsets).unwrap_or_default());
@@ -37,7 +38,8 @@ fuzz_target!(|bytes: &[u8]| {
                 edits(change.edits.unwrap_or_default());
             }
         }
-        _ => drop(read::<NewKey>(body)),
+        5 => drop(read::<NewKey>(body)),
+        _ => drop(patch_len(&zone(), body, 1_800_000_000)),
     }
 });
 
@@ -59,7 +61,7 @@ fn edits(edits: Vec<Edit>) {
 
 /// Each RRset is read, or there is an item that says why not.
 fn records(rrsets: impl IntoIterator<Item = Rrset>) {
-    let zone: Name = "example.com.".parse().expect("this is a name");
+    let zone = zone();
     let (mut relative, mut absolute) = (Parser::relative_to(&zone), Parser::absolute(&zone));
     let (mut refused, mut total) = (0, 0);
     for Rrset { name, rtype, ttl, records } in rrsets {
@@ -71,4 +73,8 @@ fn records(rrsets: impl IntoIterator<Item = Rrset>) {
     }
     let items = relative.into_items().len() + absolute.into_items().len();
     assert!(items >= refused && refused <= total);
+}
+
+fn zone() -> Name {
+    "example.com.".parse().expect("this is a name")
 }

@@ -37,6 +37,7 @@ use axum::{Extension, Router};
 use crate::auth;
 use crate::state::ApiState;
 use failure::Failure;
+pub use patch::patch_len;
 
 /// The only server id there is.
 const SERVER_ID: &str = "localhost";

@@ -17,6 +17,7 @@ use super::records::{ChangeType, Reader, RrsetChange, RrsetIn, annotation_key};
 use super::request::{Body, Caller};
 use super::turns::Turns;
 use super::zone_id::ZonePath;
+use crate::body::from_json;
 use crate::state::ApiState;
 use crate::task::{blocking, read, submit_one};
 
@@ -72,6 +73,14 @@ fn read_changes(zone: &Name, given: Vec<RrsetIn>, now_s: u64) -> Result<Vec<Rrse
     let changes: Vec<RrsetChange> = given.into_iter().filter_map(|rrset| reader.change(rrset)).collect();
     let problems = reader.into_problems();
     if problems.is_empty() { Ok(changes) } else { Err(Failure::all(problems)) }
+}
+
+/// How many RRsets the body of a PATCH changes; `None` if it is refused for what it says, whatever the zone holds.
+///
+/// For programs that have a body and no server, such as a fuzzer. `now_s` is the Unix time, which comments without a time get.
+pub fn patch_len(zone: &Name, body: &[u8], now_s: u64) -> Option<usize> {
+    let given = from_json::<PatchIn>(body).ok()?.rrsets?;
+    read_changes(zone, given, now_s).ok().map(|changes| changes.len())
 }
 
 /// What a PATCH comes to on one version of the zone.
