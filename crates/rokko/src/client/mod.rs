@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take from its start to the end of its response. Importing a zone of millions of records
 /// takes the longest.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// Connections that wait for the next request.
+pub(crate) const CONNECTIONS_KEPT_MAX: usize = 8;
 /// Octets of the longest response that is read: a zone file of tens of millions of records.
 const RESPONSE_BYTES_MAX: u64 = 8 << 30;
 /// Where a node started in this folder keeps its administrator's key.
@@ -203,6 +205,7 @@ fn agent(args: &ApiArgs) -> Result<Agent, Failure> {
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_global(Some(REQUEST_TIMEOUT))
         .proxy(None)
+        .max_idle_connections_per_host(CONNECTIONS_KEPT_MAX)
         .user_agent(concat!("rokko/", env!("CARGO_PKG_VERSION")));
     if let Some(file) = &args.api_ca {
         let tls = TlsConfig::builder().root_certs(RootCerts::from(certificates(file)?)).build();

@@ -9,13 +9,15 @@ use rokko_wire::Name;
 use serde::Serialize;
 
 use crate::args::ApiArgs;
-use crate::client::{Client, UrlPath};
+use crate::client::{CONNECTIONS_KEPT_MAX, Client, UrlPath};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::record::zone_name;
 
 /// The most zones that one request lists; the API's limit.
 const PAGE: usize = 1000;
+/// How many zones are fetched at once where their order does not matter: a request waits longer than it works.
+const AT_ONCE: usize = CONNECTIONS_KEPT_MAX;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
@@ -46,14 +48,11 @@ pub(crate) fn run(args: &ExportArgs, output: &mut Output) -> Result<ExitCode, Fa
             .map_err(|error| Failure::io(format_args!("make the folder {}", args.out.display()), &error))?;
     }
     let mut exported = Vec::new();
-    let mut each = |name: &Name| {
-        let text = client.get_text(&UrlPath::v1(&["zones", &name.to_string(), "file"]))?;
+    let mut export = |names: &[Name]| {
         if to_output {
-            return output.raw(text.as_bytes());
+            return names.iter().try_for_each(|name| output.raw(fetch(&client, name)?.as_bytes()));
         }
-        let file = args.out.join(file_name(name));
-        write_whole(&file, &text)?;
-        exported.push(Exported { zone: name.to_string(), file: file.display().to_string() });
+        exported.extend(export_files(&client, names, &args.out)?);
         Ok(())
     };
     if args.all {
@@ -61,18 +60,14 @@ pub(crate) fn run(args: &ExportArgs, output: &mut Output) -> Result<ExitCode, Fa
         loop {
             let path = UrlPath::v1(&["zones"]).with("limit", PAGE).with_some("cursor", cursor);
             let page: ZonePage = client.get(&path)?;
-            for zone in page.zones {
-                each(&zone_name(&zone.name)?)?;
-            }
+            export(&page.zones.iter().map(|zone| zone_name(&zone.name)).collect::<Result<Vec<_>, _>>()?)?;
             cursor = page.next_cursor;
             if cursor.is_none() {
                 break;
             }
         }
     } else {
-        for zone in &args.zones {
-            each(&zone_name(zone)?)?;
-        }
+        export(&args.zones.iter().map(|zone| zone_name(zone)).collect::<Result<Vec<_>, _>>()?)?;
     }
     if !to_output {
         output.value(&exported, |exported| {
@@ -80,6 +75,33 @@ pub(crate) fn run(args: &ExportArgs, output: &mut Output) -> Result<ExitCode, Fa
         })?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes each zone into a file of the folder.
+fn export_files(client: &Client, names: &[Name], folder: &Path) -> Result<Vec<Exported>, Failure> {
+    let share = names.len().div_ceil(AT_ONCE).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = names
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(|name| export_file(client, name, folder)).collect()))
+            .collect();
+        let mut exported = Vec::with_capacity(names.len());
+        for thread in threads {
+            let part: Result<Vec<Exported>, Failure> = thread.join().expect("fetching a zone does not panic");
+            exported.extend(part?);
+        }
+        Ok(exported)
+    })
+}
+
+fn export_file(client: &Client, name: &Name, folder: &Path) -> Result<Exported, Failure> {
+    let file = folder.join(file_name(name));
+    write_whole(&file, &fetch(client, name)?)?;
+    Ok(Exported { zone: name.to_string(), file: file.display().to_string() })
+}
+
+fn fetch(client: &Client, name: &Name) -> Result<String, Failure> {
+    client.get_text(&UrlPath::v1(&["zones", &name.to_string(), "file"]))
 }
 
 /// The zone's name without its last dot, and what no file name may have replaced by `%` and two digits.

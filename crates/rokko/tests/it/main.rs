@@ -4,9 +4,11 @@
 
 mod bulk;
 mod check;
+mod clients;
 mod config;
 mod harness;
 mod key;
 mod life;
+mod realinput;
 mod road;
 mod tls;
