@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use super::generator::World;
+use super::generator::{World, ZoneSpec};
 use super::message::{AA, Record, Response, Section, TC};
+use super::names::Name;
 use super::peers::Kind;
-use super::queries::Query;
+use super::queries::{DS, Query};
 use super::subject::Setup;
 
 /// One query, and what came back from Rokko and from one of its peers.
@@ -57,7 +58,16 @@ impl fmt::Display for Difference {
     }
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    /// The zone that answers for a name: for DS at an apex, the one above (RFC 4035 §3.1.4.1).
+    pub(super) fn zone_for(&self, name: &Name) -> Option<&'a ZoneSpec> {
+        let zone = self.world.zone_of(name)?;
+        if self.query.qtype == DS && zone.apex == *name {
+            return name.parent().and_then(|parent| self.world.zone_of(&parent)).or(Some(zone));
+        }
+        Some(zone)
+    }
+
     /// All differences. Where either response is truncated, its records say nothing (RFC 2181 §9).
     pub(super) fn differences(&self) -> Vec<Difference> {
         let (rokko, peer) = (self.rokko, self.peer);

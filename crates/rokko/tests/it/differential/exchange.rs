@@ -20,7 +20,12 @@ pub(super) fn udp(server: SocketAddr, queries: &[&[u8]]) -> Vec<Option<Vec<u8>>>
     socket.set_read_timeout(Some(RESEND_AFTER)).expect("a time-out above zero is valid");
     let mut responses: Vec<Option<Vec<u8>>> = vec![None; queries.len()];
     for (window, start) in queries.chunks(UDP_WINDOW).zip((0..).step_by(UDP_WINDOW)) {
-        udp_window(&socket, window, start, &mut responses[start..start + window.len()]);
+        let slots = &mut responses[start..start + window.len()];
+        udp_window(&socket, window, start, slots);
+        if slots.iter().all(Option::is_none) {
+            // The server is gone: the rest would be silence as well, only longer.
+            break;
+        }
     }
     responses
 }
@@ -62,6 +67,9 @@ pub(super) fn tcp(server: SocketAddr, queries: &[&[u8]]) -> Vec<Option<Vec<u8>>>
             if slots.iter().all(Option::is_some) {
                 break;
             }
+        }
+        if slots.iter().all(Option::is_none) {
+            break;
         }
     }
     responses

@@ -10,7 +10,7 @@ use domain::dep::octseq::Parser;
 use domain::rdata::AllRecordData;
 
 use super::names::Name;
-use super::queries::{CNAME, DNAME, OPT};
+use super::queries::{CNAME, DNAME, NS, OPT, RRSIG};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Section {
@@ -27,6 +27,18 @@ pub(super) struct Record {
     pub(super) class: u16,
     pub(super) ttl: u32,
     pub(super) rdata: Vec<u8>,
+}
+
+impl Record {
+    /// The record's type or, of a signature, the type that it covers.
+    pub(super) fn about(&self) -> u16 {
+        if self.rtype == RRSIG { self.covered() } else { self.rtype }
+    }
+
+    /// The type that a signature covers.
+    pub(super) fn covered(&self) -> u16 {
+        self.rdata.first_chunk().map_or(0, |octets| u16::from_be_bytes(*octets))
+    }
 }
 
 impl fmt::Display for Record {
@@ -61,6 +73,8 @@ pub(super) struct Response {
     pub(super) opt_len: usize,
     /// Sorted, but for the additional section's OPT record.
     pub(super) sections: [Vec<Record>; 3],
+    /// A record that stands twice in one section, and counts once.
+    pub(super) repeated: Option<Record>,
     /// Owners of the CNAME and DNAME records in the answer, in the order of the message.
     pub(super) chain: Vec<(Name, u16)>,
     /// The end of each additional record in the message, in its order.
@@ -85,6 +99,12 @@ impl Response {
         self.flags & AA != 0
     }
 
+    /// The cut that a referral is for, be it at the end of a chain: whoever puts NS records beside answers as well must
+    /// not be asked.
+    pub(super) fn referral(&self) -> Option<&Name> {
+        self.section(Section::Authority).iter().find(|record| record.rtype == NS).map(|record| &record.owner)
+    }
+
     /// Whether a section has a record of this type.
     pub(super) fn has(&self, section: Section, rtype: u16) -> bool {
         self.section(section).iter().any(|record| record.rtype == rtype)
@@ -103,6 +123,7 @@ impl Response {
             opt: None,
             opt_len: 0,
             sections: [const { Vec::new() }; 3],
+            repeated: None,
             chain: Vec::new(),
             additional_ends: Vec::new(),
             additional_start: 0,
@@ -123,7 +144,7 @@ impl Response {
         if end != octets.len() {
             return Err(format!("{} octets follow the last record", octets.len() - end));
         }
-        response.sort()?;
+        response.sort();
         Ok(response)
     }
 
@@ -157,15 +178,13 @@ impl Response {
         Ok(end)
     }
 
-    /// Sorts the sections; no record may stand twice in one.
-    fn sort(&mut self) -> Result<(), String> {
+    fn sort(&mut self) {
         for section in &mut self.sections {
             section.sort();
-            if let Some(pair) = section.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(format!("twice in one section: {}", pair[0]));
-            }
+            let repeated = section.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone());
+            section.dedup();
+            self.repeated = self.repeated.take().or(repeated);
         }
-        Ok(())
     }
 }
 

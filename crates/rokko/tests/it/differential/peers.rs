@@ -13,6 +13,8 @@ use super::subject::Setup;
 
 /// How long a server may take to answer its first query.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Knot 3.2 can end up in an endless loop, in which it does not end on SIGTERM.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a start is tried, since another process may take the port between its choice and its use.
 const START_ATTEMPTS: usize = 3;
 
@@ -36,6 +38,14 @@ impl Drop for Peer {
         if let Ok(id) = i32::try_from(self.child.id()) {
             let _ = Command::new("kill").arg(id.to_string()).status();
         }
+        let end = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < end {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
