@@ -20,6 +20,10 @@ enum Item {
 struct Branch {
     /// The first key below each child, and the child; all children have the same height.
     children: Box<[(Box<[u8]>, Item)]>,
+    /// What the first keys of all children but the first begin with, so many octets of them.
+    shared_len: usize,
+    /// The eight octets after that, for each child but the first: a search mostly needs to look at nothing else.
+    hints: Box<[u64]>,
 }
 
 /// Where a key stands among the nodes.
@@ -208,7 +212,7 @@ impl Item {
             }
             (Item::Branch(left), Item::Branch(right)) if left.children.len() + right.children.len() <= FAN_OUT_MAX => {
                 let children = left.children.iter().chain(&right.children).cloned().collect();
-                Some(Item::Branch(Arc::new(Branch { children })))
+                Some(Item::Branch(Arc::new(Branch::new(children))))
             }
             _ => None,
         }
@@ -224,9 +228,29 @@ impl Item {
 }
 
 impl Branch {
+    fn new(children: Box<[(Box<[u8]>, Item)]>) -> Self {
+        let later = children.get(1..).unwrap_or(&[]);
+        let shared_len = match (later.first(), later.last()) {
+            // Keys between two that share a prefix share it too.
+            (Some((first, _)), Some((last, _))) => first.iter().zip(&**last).take_while(|(a, b)| a == b).count(),
+            _ => 0,
+        };
+        let hints = later.iter().map(|(first, _)| hint(&first[shared_len..])).collect();
+        Self { children, shared_len, hints }
+    }
+
     /// The child that `key` is in, or would be in.
     fn child_for(&self, key: &[u8]) -> usize {
-        self.children.partition_point(|(first, _)| &**first <= key).saturating_sub(1)
+        let Some((first, _)) = self.children.get(1) else { return 0 };
+        let shared = &first[..self.shared_len];
+        let Some(rest) = key.strip_prefix(shared) else {
+            return if key < shared { 0 } else { self.hints.len() };
+        };
+        let wanted = hint(rest);
+        let low = self.hints.partition_point(|&hint| hint < wanted);
+        let same = self.hints[low..].partition_point(|&hint| hint == wanted);
+        let alike = &self.children[low + 1..low + 1 + same];
+        low + alike.partition_point(|(first, _)| &**first <= key)
     }
 
     fn apply(&self, changes: &[NodeChange], log: &mut PageChanges, out: &mut Vec<Item>) {
@@ -282,6 +306,14 @@ fn apply_to_page(page: &Page, changes: &[NodeChange], log: &mut PageChanges, out
     out.extend(pages.into_iter().map(Item::Leaf));
 }
 
+/// The first eight octets of a key as a number; one that is shorter counts as followed by zeros.
+fn hint(key: &[u8]) -> u64 {
+    let mut octets = [0; 8];
+    let len = key.len().min(8);
+    octets[..len].copy_from_slice(&key[..len]);
+    u64::from_be_bytes(octets)
+}
+
 fn merge_small(items: Vec<Item>, log: &mut PageChanges) -> Vec<Item> {
     let mut merged: Vec<Item> = Vec::with_capacity(items.len());
     for item in items {
@@ -308,7 +340,7 @@ fn branches_of(items: Vec<Item>) -> impl Iterator<Item = Item> {
     std::iter::from_fn(move || {
         items.peek()?;
         let children = items.by_ref().take(size).map(|item| (Box::from(item.first_key()), item)).collect();
-        Some(Item::Branch(Arc::new(Branch { children })))
+        Some(Item::Branch(Arc::new(Branch::new(children))))
     })
 }
 

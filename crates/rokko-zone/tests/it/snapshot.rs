@@ -194,6 +194,14 @@ fn a_change_in_a_large_zone_touches_few_pages() {
     });
     let zone = Zone::build(apex(), Revision(1), rrsets).unwrap();
     assert_eq!(zone.records(), 50_000);
+    for i in (0..50_000).step_by(7) {
+        let key = |text: String| KeyBuf::below(&apex().child(text.as_bytes()).unwrap(), &apex()).unwrap();
+        let exact = key(format!("name-{i}"));
+        assert_eq!(zone.node(exact.as_bytes()).map(|node| node.key()), Some(exact.as_bytes()));
+        let after = key(format!("name-{i}!"));
+        assert!(zone.node(after.as_bytes()).is_none());
+        assert_eq!(zone.before(after.as_bytes()).map(|node| node.key()), Some(exact.as_bytes()));
+    }
     let gone = Edit::Delete { owner: "name-777.example.".parse().unwrap(), rtype: Rtype::A };
     let delta = zone.resolve(&[gone]).unwrap();
     let (after, pages) = zone.apply(&delta, Revision(2)).unwrap();
