@@ -20,9 +20,8 @@ impl Setup {
     fn new() -> Self {
         let mut zone = "$ORIGIN ask.example.\n@ 300 SOA ns1 h 4711 7200 900 1209600 60\n@ 300 NS ns1\n".to_owned();
         zone += "ns1 300 A 192.0.2.53\nwww 300 A 192.0.2.1\nwww 300 AAAA 2001:db8::1\n";
-        for number in 0..LARGE_ADDRESSES {
-            zone += &format!("large 300 A 198.51.100.{number}\n");
-        }
+        let large = (0..LARGE_ADDRESSES).map(|number| format!("large 300 A 198.51.100.{number}\n"));
+        zone += &large.collect::<Vec<_>>().concat();
         let (data, work) = (tempfile::tempdir().unwrap(), folder(&[("zone", &zone), ("rokko.toml", CONFIG)]));
         let config = path(&work, "rokko.toml").display().to_string();
         let node = Node::start_with(data.path(), &["--config", &config], Some(KEY));
