@@ -130,7 +130,7 @@ impl Source for ZoneText {
     }
 }
 
-fn ttl_of(zone: &Zone, owner: &Name, rrset: RrsetRef<'_>, rdata: &[u8]) -> Ttl {
+pub(crate) fn ttl_of(zone: &Zone, owner: &Name, rrset: RrsetRef<'_>, rdata: &[u8]) -> Ttl {
     let covered = match rrset.rtype() {
         Rtype::RRSIG => signature_ttl(rdata, |rtype| zone.rrset(owner, rtype).map(|covered| covered.ttl())),
         _ => None,

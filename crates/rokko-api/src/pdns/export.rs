@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::request::Caller;
 use super::zone_id::ZonePath;
 use crate::state::ApiState;
-use crate::stream::{Source, body_of};
+use crate::stream::{Source, body_of, ttl_of};
 use crate::task::read;
 
 pub(super) async fn export(
@@ -47,8 +47,9 @@ impl TextSource {
             let node = page.node(index);
             let owner = self.zone.name_of(node);
             for rrset in node.rrsets() {
-                let (ttl, rtype) = (rrset.ttl(), rrset.rtype());
+                let rtype = rrset.rtype();
                 for data in rrset.rdatas() {
+                    let ttl = ttl_of(&self.zone, &owner, rrset, data);
                     let content = content::to_text(rtype, data);
                     // Writing to a string does not fail.
                     let _ = writeln!(lines, "{owner}\t{ttl}\tIN\t{rtype}\t{content}");
