@@ -6,6 +6,7 @@ mod bulk;
 mod check;
 mod clients;
 mod config;
+mod differential;
 mod harness;
 mod key;
 mod life;

@@ -89,7 +89,9 @@ impl<'a> Case<'a> {
             merge(rokko.section(section), peer.section(section), section, &mut found);
         }
         let mut sorted = [rokko.chain.clone(), peer.chain.clone()];
-        sorted.iter_mut().for_each(|chain| chain.sort());
+        for chain in &mut sorted {
+            chain.sort();
+        }
         if sorted[0] == sorted[1] && rokko.chain != peer.chain {
             found.push(Difference::ChainOrder);
         }

@@ -63,7 +63,8 @@ pub(super) fn tcp(server: SocketAddr, queries: &[&[u8]]) -> Vec<Option<Vec<u8>>>
                 None => connect(server),
             };
             // A server may close a connection at any time (RFC 7766 §6.2.3): what is missing is asked again.
-            stream = connected.and_then(|mut stream| tcp_window(&mut stream, window, start, slots).map(|()| stream)).ok();
+            stream =
+                connected.and_then(|mut stream| tcp_window(&mut stream, window, start, slots).map(|()| stream)).ok();
             if slots.iter().all(Option::is_some) {
                 break;
             }

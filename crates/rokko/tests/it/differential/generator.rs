@@ -59,8 +59,7 @@ impl World {
         order.sort_by_key(|apex| std::cmp::Reverse(apex.label_count()));
         for apex in order {
             let children = apexes.iter().filter(|other| other.is_below(apex)).cloned().collect();
-            let mut maker =
-                Maker { random, apex, children, dnames: &dnames, pool: &mut pool, nodes: BTreeMap::new() };
+            let mut maker = Maker { random, apex, children, dnames: &dnames, pool: &mut pool, nodes: BTreeMap::new() };
             maker.fill();
             let nodes = maker.nodes;
             dnames.extend(nodes.iter().filter(|(_, node)| node.contains_key("DNAME")).map(|(name, _)| name.clone()));
@@ -157,7 +156,7 @@ fn apexes(random: &mut Random, count: usize) -> Vec<Name> {
             2..6 => {
                 let top = random.pick(&tops).clone();
                 names::below(random, &top, 2)
-            },
+            }
             _ => {
                 let known: Vec<Name> = apexes.iter().cloned().collect();
                 let above = if known.is_empty() { Name::plain("test") } else { random.pick(&known).clone() };
@@ -344,7 +343,8 @@ impl Maker<'_> {
         for _ in 0..records {
             // The names are drawn first, since a draw looks at the whole zone.
             let mut targets = vec![self.target(), self.target()];
-            let text = rdata::rdata(self.random, rtype, &mut |_| targets.pop().expect("no type has more than two names"));
+            let text =
+                rdata::rdata(self.random, rtype, &mut |_| targets.pop().expect("no type has more than two names"));
             self.insert(name, rtype, text);
         }
     }

@@ -8,11 +8,43 @@ use super::random::Random;
 
 /// Types by mnemonic and number.
 pub(super) const TYPES: [(&str, u16); 37] = [
-    ("A", 1), ("NS", 2), ("CNAME", 5), ("SOA", 6), ("PTR", 12), ("HINFO", 13), ("MX", 15), ("TXT", 16), ("RP", 17),
-    ("AFSDB", 18), ("AAAA", 28), ("LOC", 29), ("SRV", 33), ("NAPTR", 35), ("CERT", 37), ("DNAME", 39), ("APL", 42),
-    ("DS", 43), ("SSHFP", 44), ("RRSIG", 46), ("NSEC", 47), ("DNSKEY", 48), ("NSEC3", 50), ("NSEC3PARAM", 51),
-    ("TLSA", 52), ("CDS", 59), ("SVCB", 64), ("HTTPS", 65), ("EUI48", 108), ("EUI64", 109), ("ANY", 255), ("URI", 256),
-    ("CAA", 257), ("TYPE32000", 32_000), ("TYPE65280", 65_280), ("NULL", 10), ("SPF", 99),
+    ("A", 1),
+    ("NS", 2),
+    ("CNAME", 5),
+    ("SOA", 6),
+    ("PTR", 12),
+    ("HINFO", 13),
+    ("MX", 15),
+    ("TXT", 16),
+    ("RP", 17),
+    ("AFSDB", 18),
+    ("AAAA", 28),
+    ("LOC", 29),
+    ("SRV", 33),
+    ("NAPTR", 35),
+    ("CERT", 37),
+    ("DNAME", 39),
+    ("APL", 42),
+    ("DS", 43),
+    ("SSHFP", 44),
+    ("RRSIG", 46),
+    ("NSEC", 47),
+    ("DNSKEY", 48),
+    ("NSEC3", 50),
+    ("NSEC3PARAM", 51),
+    ("TLSA", 52),
+    ("CDS", 59),
+    ("SVCB", 64),
+    ("HTTPS", 65),
+    ("EUI48", 108),
+    ("EUI64", 109),
+    ("ANY", 255),
+    ("URI", 256),
+    ("CAA", 257),
+    ("TYPE32000", 32_000),
+    ("TYPE65280", 65_280),
+    ("NULL", 10),
+    ("SPF", 99),
 ];
 /// What RFC 6895 §3.1 sets apart: meta types, question types and the reserved ends of the range.
 pub(super) const META_TYPES: [u16; 10] = [0, 41, 128, 249, 250, 251, 252, 253, 254, 65_535];
@@ -95,9 +127,12 @@ impl Query {
         let counts = [1, 0, 0, u16::from(self.edns.is_some())];
         let mut wire: Vec<u8> = [0, flags].into_iter().chain(counts).flat_map(u16::to_be_bytes).collect();
         let mixed = random.chance(40);
-        wire.extend(self.qname.wire().into_iter().map(|octet| {
-            if mixed && random.chance(50) { octet.to_ascii_uppercase() } else { octet }
-        }));
+        wire.extend(
+            self.qname
+                .wire()
+                .into_iter()
+                .map(|octet| if mixed && random.chance(50) { octet.to_ascii_uppercase() } else { octet }),
+        );
         wire.extend([self.qtype, self.qclass].into_iter().flat_map(u16::to_be_bytes));
         if let Some(edns) = self.edns {
             let size = edns.payload_size.to_be_bytes();

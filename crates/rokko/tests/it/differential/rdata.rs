@@ -8,8 +8,33 @@ use super::random::Random;
 
 /// Types that any name may have beside others.
 const DATA_TYPES: [&str; 27] = [
-    "A", "A", "A", "AAAA", "AAAA", "TXT", "TXT", "MX", "MX", "SRV", "CAA", "TLSA", "NAPTR", "LOC", "SSHFP", "HINFO",
-    "PTR", "SVCB", "HTTPS", "URI", "EUI48", "EUI64", "RP", "AFSDB", "CERT", "TYPE32000", "TYPE65280",
+    "A",
+    "A",
+    "A",
+    "AAAA",
+    "AAAA",
+    "TXT",
+    "TXT",
+    "MX",
+    "MX",
+    "SRV",
+    "CAA",
+    "TLSA",
+    "NAPTR",
+    "LOC",
+    "SSHFP",
+    "HINFO",
+    "PTR",
+    "SVCB",
+    "HTTPS",
+    "URI",
+    "EUI48",
+    "EUI64",
+    "RP",
+    "AFSDB",
+    "CERT",
+    "TYPE32000",
+    "TYPE65280",
 ];
 
 pub(super) fn data_type(random: &mut Random) -> &'static str {
@@ -43,7 +68,9 @@ pub(super) fn rdata(random: &mut Random, rtype: &str, target: &mut dyn FnMut(&mu
         "TLSA" => format!("3 1 1 {}", hex(&random.octets(32))),
         "SSHFP" => format!("4 2 {}", hex(&random.octets(32))),
         "DS" => format!("{} 15 2 {}", random.below(65536), hex(&random.octets(32))),
-        "LOC" => format!("{} 22 23.000 N 4 53 32.000 E {}.00m 1.00m 10000.00m 10.00m", random.below(80), random.below(99)),
+        "LOC" => {
+            format!("{} 22 23.000 N 4 53 32.000 E {}.00m 1.00m 10000.00m 10.00m", random.below(80), random.below(99))
+        }
         "SVCB" | "HTTPS" => service(random, target),
         "URI" => format!("{} 1 \"https://example.net/{}\"", random.below(9), random.below(99)),
         "EUI48" => format!("00-00-5e-00-53-{:02x}", random.octet()),

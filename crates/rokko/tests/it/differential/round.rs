@@ -39,6 +39,9 @@ pub(super) struct Round {
 /// The responses of all servers to all queries, Rokko's first.
 type Answers = Vec<Vec<Option<Vec<u8>>>>;
 
+/// Asks one server, over UDP or TCP; a query without a response has none.
+type Exchange = fn(std::net::SocketAddr, &[&[u8]]) -> Vec<Option<Vec<u8>>>;
+
 impl Round {
     /// Makes the zones of a seed and starts the servers.
     pub(super) fn start(seed: u64) -> Self {
@@ -47,18 +50,20 @@ impl Round {
         let setup = Setup { minimal: random.chance(50), full_any: random.chance(50) };
         // Kept if anything fails; deleted at the end.
         let folder = tempfile::Builder::new().prefix("rokko-differential-").disable_cleanup(true).tempdir().unwrap();
+        let zone_folder = folder.path().join("zones");
+        std::fs::create_dir(&zone_folder).unwrap();
         let mut zones = Vec::new();
         let mut hashed = Vec::new();
         for (index, zone) in world.zones.iter().enumerate() {
             let file = format!("{index}.zone");
-            let path = folder.path().join(&file);
+            let path = zone_folder.join(&file);
             let work = folder.path().join(format!("{index}.keys"));
             std::fs::create_dir(&work).unwrap();
             signing::write(zone, &mut random, &path, &work);
             if matches!(zone.signing, Signing::Nsec3 { .. }) {
                 hashed.extend(signing::nsec3_owners(&path));
             }
-            zones.push((zone.apex.clone(), format!("../{file}")));
+            zones.push((zone.apex.clone(), format!("../zones/{file}")));
         }
         world.add_hashed(hashed);
         let start_peer = |kind: Kind| {
@@ -69,7 +74,7 @@ impl Round {
         let peers = vec![start_peer(Kind::Knot), start_peer(Kind::Nsd)];
         let own = folder.path().join("Rokko");
         std::fs::create_dir(&own).unwrap();
-        let subject = Subject::start(setup, &own, &zones);
+        let subject = Subject::start(setup, &own, &zone_folder);
         Self { seed, random, world, setup, folder, subject, peers }
     }
 
@@ -98,11 +103,12 @@ impl Round {
         if verdict.failures > 0 {
             self.fail(&verdict);
         }
+        self.subject.stop();
         self.folder.disable_cleanup(false);
         verdict.compared
     }
 
-    fn ask(&self, queries: &[Query], exchange: fn(std::net::SocketAddr, &[&[u8]]) -> Vec<Option<Vec<u8>>>) -> Answers {
+    fn ask(&self, queries: &[Query], exchange: Exchange) -> Answers {
         let wires: Vec<&[u8]> = queries.iter().map(|query| &query.wire[..]).collect();
         let wires = &wires;
         let servers = std::iter::once(self.subject.addr()).chain(self.peers.iter().map(|peer| peer.addr));
@@ -207,7 +213,11 @@ impl Verdict {
                 let _ = writeln!(text, "    {difference}");
             }
             let (rokko, peer) = (case.rokko, case.peer);
-            let _ = writeln!(text, "  rcode and flags: {} {:04x}, the peer's {} {:04x}", rokko.rcode, rokko.flags, peer.rcode, peer.flags);
+            let _ = writeln!(
+                text,
+                "  rcode and flags: {} {:04x}, the peer's {} {:04x}",
+                rokko.rcode, rokko.flags, peer.rcode, peer.flags
+            );
             for section in [Section::Answer, Section::Authority, Section::Additional] {
                 for record in peer.section(section).iter().take(RECORDS_SHOWN_MAX) {
                     let _ = writeln!(text, "    the peer's {section:?}: {record}");

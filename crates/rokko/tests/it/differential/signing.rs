@@ -1,6 +1,7 @@
 //! Signs zones by BIND's `dnssec-signzone`. Keys come from the seed, and Ed25519 signatures from the key and the data
 //! alone, so the signed zones of a seed are always the same.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -23,7 +24,7 @@ pub(super) fn write(zone: &ZoneSpec, random: &mut Random, path: &Path, work: &Pa
         return;
     }
     let key = Key::new(random);
-    text += &format!("{}\t3600\tIN\tDNSKEY\t{}\n", zone.apex, key.dnskey());
+    writeln!(text, "{}\t3600\tIN\tDNSKEY\t{}", zone.apex, key.dnskey()).expect("writing to a string does not fail");
     let unsigned = work.join("unsigned");
     std::fs::write(&unsigned, text).expect("the unsigned zone is written");
     let stem = key.write(&zone.apex, work);

@@ -1,15 +1,9 @@
-//! Rokko itself, serving the same zone files as its peers.
+//! Rokko itself: the real binary, serving the same zone files as its peers.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
-use rokko_answer::{Answerer, AnyPolicy, Client, CookieSecrets, Settings};
-use rokko_net::{Config, Handler, Peer, Server};
-use rokko_zone::file::{Options, load};
-use rokko_zone::{Catalog, Revision, Zone};
-
-use super::names::Name;
+use crate::harness::{KEY, Node, run};
 
 /// What Rokko is set to in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,62 +14,27 @@ pub(super) struct Setup {
     pub(super) full_any: bool,
 }
 
-pub(super) struct Subject {
-    server: Server,
-}
+pub(super) struct Subject(Node);
 
 impl Subject {
-    pub(super) fn start(setup: Setup, folder: &Path, zones: &[(Name, String)]) -> Self {
-        let catalog = Arc::new(Catalog::new(7));
-        for (apex, file) in zones {
-            let text = std::fs::read(folder.join(file)).unwrap();
-            let options = Options { file, origin: Some(apex.to_string().parse().unwrap()), ..Options::default() };
-            let loaded = load(&text, options);
-            let errors: Vec<String> = loaded
-                .diagnostics
-                .iter()
-                .filter(|diagnostic| diagnostic.severity == rokko_zone::file::Severity::Error)
-                .map(ToString::to_string)
-                .collect();
-            assert!(errors.is_empty(), "{apex} in {file}: {errors:#?}");
-            let zone = Zone::build(loaded.apex.clone().unwrap(), Revision(1), loaded.rrsets).unwrap();
-            catalog.publish([(loaded.apex.unwrap(), Some(zone))]);
-        }
-        let config = Config {
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-            threads: 1,
-            pin: false,
-            ..Config::default()
-        };
-        let settings = Settings {
-            minimal: setup.minimal,
-            any: if setup.full_any { AnyPolicy::FullOverTcp } else { AnyPolicy::OneRrset },
-            ..Settings::default()
-        };
-        let server = Server::start(config, |_| Adapter {
-            answerer: Answerer::new(settings.clone(), CookieSecrets::default()),
-            catalog: Arc::clone(&catalog),
-        });
-        Self { server: server.unwrap() }
+    /// Imports the folder `zones` in bulk and starts a node over it, whose data go to `folder`.
+    pub(super) fn start(setup: Setup, folder: &Path, zones: &Path) -> Self {
+        let any = if setup.full_any { "full-over-tcp" } else { "one-rrset" };
+        let config = folder.join("rokko.toml");
+        let text = format!("[dns]\nthreads = 1\npin = false\nminimal = {}\nany = \"{any}\"\n", setup.minimal);
+        std::fs::write(&config, text).unwrap();
+        let data = folder.join("data");
+        let (zones, data_dir) = (zones.to_string_lossy(), data.to_string_lossy());
+        run(&["zone", "import", &zones, "--data-dir", &data_dir]).ok();
+        Self(Node::start_with(&data, &["--config", &config.to_string_lossy()], Some(KEY)))
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
-        self.server.local_addrs()[0]
+        self.0.dns
     }
-}
 
-struct Adapter {
-    answerer: Answerer,
-    catalog: Arc<Catalog>,
-}
-
-impl Handler for Adapter {
-    fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize {
-        let transport = match peer.transport {
-            rokko_net::Transport::Udp => rokko_answer::Transport::Udp,
-            rokko_net::Transport::Tcp => rokko_answer::Transport::Tcp,
-        };
-        let client = Client { addr: peer.addr.ip(), transport, now_s };
-        self.answerer.answer(&self.catalog, query, &client, out)
+    /// Ends the node, which may not have warned of anything.
+    pub(super) fn stop(self) {
+        self.0.stop();
     }
 }
