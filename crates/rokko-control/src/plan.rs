@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rokko_model::{ChangeKind, Expect, Permission, Request, ZoneMeta};
+use rokko_model::{ChangeKind, Expect, Permission, Request, UnixMillis, ZoneMeta};
 use rokko_store::{Commit, NewState, StoreError, VersionBefore};
 use rokko_wire::{Name, Rtype};
 use rokko_zone::check::{Finding, check_touched, check_zone};
@@ -18,6 +18,8 @@ const WARNINGS_MAX: usize = 100;
 /// Works out the commits of one append.
 pub(crate) struct Planner<'a> {
     pub(crate) shared: &'a Shared,
+    /// The time of the change set that is being planned; all its changes have it.
+    pub(crate) at: UnixMillis,
     head: Revision,
     commits: Vec<Commit>,
     /// What zones are after the commits so far; `None`: deleted.
@@ -40,7 +42,7 @@ pub(crate) struct Step {
 impl<'a> Planner<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Result<Self, StoreError> {
         let head = shared.store.head()?;
-        Ok(Self { shared, head, commits: Vec::new(), zones: HashMap::new(), metas: HashMap::new() })
+        Ok(Self { shared, at: shared.now(), head, commits: Vec::new(), zones: HashMap::new(), metas: HashMap::new() })
     }
 
     /// The revision that the commits follow, the commits, and what the zones come to.
@@ -62,6 +64,7 @@ impl<'a> Planner<'a> {
                 limit: limit as u64,
             });
         }
+        self.at = self.shared.now();
         let commits_before = self.commits.len();
         let touched: Vec<Name> = requests.iter().map(|request| request.zone().clone()).collect();
         let saved: Vec<_> =
@@ -97,7 +100,7 @@ impl<'a> Planner<'a> {
                 if current.is_some() {
                     return Err(ControlError::Exists { zone });
                 }
-                complete(&zone, &mut contents, &self.shared.options.defaults, self.shared.now());
+                complete(&zone, &mut contents, &self.shared.options.defaults, self.at);
                 let delta = Delta::creating(&zone, contents).map_err(edit_error(&zone))?;
                 Ok(Step { kind: ChangeKind::Create, before: None, delta, meta: Some(meta), whole: true })
             }
@@ -138,7 +141,7 @@ impl<'a> Planner<'a> {
             delta = Delta::default();
         }
         if !delta.is_empty() {
-            move_serial(&before, &mut delta, self.meta(zone)?.soa_edit, self.shared.now());
+            move_serial(&before, &mut delta, self.meta(zone)?.soa_edit, self.at);
         }
         Ok(Step { kind: ChangeKind::Import, before: Some(before), delta, meta: None, whole: true })
     }
@@ -150,7 +153,7 @@ impl<'a> Planner<'a> {
                 Some(meta) => meta.soa_edit,
                 None => self.meta(before.apex())?.soa_edit,
             };
-            move_serial(&before, &mut delta, policy, self.shared.now());
+            move_serial(&before, &mut delta, policy, self.at);
         }
         Ok(Step { kind: ChangeKind::Edit, before: Some(before), delta, meta, whole: false })
     }
@@ -173,7 +176,7 @@ impl<'a> Planner<'a> {
         self.commits.push(Commit {
             zone: name.clone(),
             before: version,
-            at: self.shared.now(),
+            at: self.at,
             actor: who.actor.clone(),
             reason: reason.to_owned(),
             kind,

@@ -36,7 +36,7 @@ pub(crate) fn step(
     }
     let mut delta = difference(&now, &target, touched);
     if current.is_some() && !delta.is_empty() {
-        move_serial(&now, &mut delta, meta.soa_edit, planner.shared.now());
+        move_serial(&now, &mut delta, meta.soa_edit, planner.at);
     }
     let meta = (current.is_none() || planner.meta(name)? != meta).then_some(meta);
     Ok(Step { kind: ChangeKind::Rollback, before: current, delta, meta, whole: true })
