@@ -76,6 +76,10 @@ pub trait Handler: Send + 'static {
     /// length beyond it counts as 0. `now_s` is the Unix time in seconds, read once per batch.
     fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize;
 
+    /// Told of the queries of a batch before the first of them is answered, so that the memory for all of them can be
+    /// fetched together. Some may not be answered afterwards.
+    fn announce<'q>(&mut self, _queries: &mut dyn Iterator<Item = &'q [u8]>) {}
+
     /// Called about once per second on the handler's thread and once more before the thread ends, so that the handler
     /// can publish its counters.
     fn tick(&mut self) {}
@@ -84,6 +88,10 @@ pub trait Handler: Send + 'static {
 impl<H: Handler + ?Sized> Handler for Box<H> {
     fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize {
         (**self).answer(query, peer, now_s, out)
+    }
+
+    fn announce<'q>(&mut self, queries: &mut dyn Iterator<Item = &'q [u8]>) {
+        (**self).announce(queries);
     }
 
     fn tick(&mut self) {

@@ -151,6 +151,13 @@ impl Batch {
         }
     }
 
+    /// The octets of all datagrams received, as far as they were taken.
+    pub(crate) fn queries(&self) -> impl Iterator<Item = &[u8]> {
+        let headers = &self.receive_headers[..self.received];
+        let lengths = headers.iter().map(|header| (header.msg_len as usize).min(UDP_QUERY_BYTES_MAX));
+        lengths.zip(self.queries.chunks(STRIDE)).map(|(length, room)| &room[..length])
+    }
+
     /// The received datagram `index`, with the room for the reply to it. `None` when its source is no internet address.
     pub(crate) fn exchange(&mut self, index: usize) -> Option<(Datagram<'_>, &mut [u8])> {
         let header = &self.receive_headers[..self.received][index];

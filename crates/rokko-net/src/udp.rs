@@ -130,6 +130,7 @@ impl<H: Handler> UdpWorker<H> {
             }
         };
         let now_s = unix_time_s();
+        self.handler.announce(&mut batch.queries());
         for message in 0..taken {
             let length = answer_one(&mut self.handler, batch, message, *addr, now_s, counted);
             if length > 0 {
