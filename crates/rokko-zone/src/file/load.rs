@@ -208,8 +208,9 @@ impl Records {
         let mut keys = Vec::new();
         let mut order: Vec<(u64, u32, u32)> = Vec::with_capacity(self.owners.len());
         let apex_labels = apex.label_count();
-        for (index, owner) in (0_u32..).zip(&self.owners) {
-            let count = owner.label_count().saturating_sub(apex_labels);
+        // Names that are not in the zone have no entries left, and no key below the apex.
+        for (index, owner) in (0_u32..).zip(&self.owners).filter(|(_, owner)| owner.is_in(apex)) {
+            let count = owner.label_count() - apex_labels;
             let key = KeyBuf::from_labels(Labels::of(owner.as_bytes()), count);
             let key = key.as_bytes();
             let mut head = [0; 8];
@@ -218,9 +219,15 @@ impl Records {
             keys.extend_from_slice(key);
         }
         order.push((0, u32::try_from(keys.len()).unwrap_or(u32::MAX), u32::MAX));
-        let starts: Vec<u32> = order.iter().map(|&(_, start, _)| start).collect();
+        let mut starts = vec![(0, 0); self.owners.len()];
+        for pair in order.windows(2) {
+            starts[pair[0].2 as usize] = (pair[0].1 as usize, pair[1].1 as usize);
+        }
         order.pop();
-        let key_of = |index: u32| &keys[starts[index as usize] as usize..starts[index as usize + 1] as usize];
+        let key_of = |index: u32| {
+            let (start, end) = starts[index as usize];
+            &keys[start..end]
+        };
         order.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| key_of(a.2).cmp(key_of(b.2))));
         let mut ranks = vec![0; self.owners.len()];
         let mut names: Vec<Name> = Vec::with_capacity(order.len());

@@ -235,6 +235,14 @@ fn repeated_records_and_ttls_name_both_lines() {
 }
 
 #[test]
+fn records_of_one_rrset_on_both_sides_of_a_foreign_name() {
+    let text = format!("{BASE}elsewhere.org. A 192.0.2.9\n@ NS b\norg. A 192.0.2.9\n@ NS a\n");
+    let loaded = load(text.as_bytes(), Options::default());
+    let of_apex = loaded.rrsets.iter().filter(|rrset| rrset.owner == name("example.com."));
+    assert_eq!(of_apex.map(|rrset| rrset.rdatas.len()).collect::<Vec<_>>(), [3, 1]);
+}
+
+#[test]
 fn a_file_that_is_no_zone() {
     for (text, codes) in [
         ("", vec!["no-soa"]),
