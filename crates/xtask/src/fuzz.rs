@@ -5,6 +5,9 @@
 //!
 //! Seeds lie in `fuzz/corpus/TARGET`. What a run discovers stays below the target folder and is where the next run
 //! starts. An input that fails a target goes to `fuzz/artifacts`, and the command that runs it again is printed.
+//!
+//! `cargo xtask test` tries a fixed number of inputs from a fixed seed, so that the same code gets the same verdict
+//! everywhere; `cargo xtask fuzz` starts from another seed each time, to find something new.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -23,21 +26,43 @@ struct Target {
     name: &'static str,
     about: &'static str,
     len_max: u32,
+    /// How many inputs `cargo xtask test` tries; they take less than a minute.
+    runs: u64,
     /// A feature of the crate that it needs.
     feature: Option<&'static str>,
 }
 
 const TARGETS: &[Target] = &[
-    Target { name: "query", about: "a DNS message, answered from a fixed catalog", len_max: 600, feature: None },
-    Target { name: "name", about: "names in wire form and in text", len_max: 300, feature: None },
-    Target { name: "zonefile", about: "a zone file, read, checked and written again", len_max: 4096, feature: None },
-    Target { name: "rdata", about: "record data in wire form and in text", len_max: 600, feature: None },
-    Target { name: "page", about: "a stored page", len_max: 4096, feature: None },
-    Target { name: "delta", about: "a stored change", len_max: 4096, feature: None },
-    Target { name: "api", about: "a body of the HTTP API", len_max: 4096, feature: Some("api") },
+    Target {
+        name: "query",
+        about: "a DNS message, answered from a fixed catalog",
+        len_max: 600,
+        runs: 4_000_000,
+        feature: None,
+    },
+    Target { name: "name", about: "names in wire form and in text", len_max: 300, runs: 1_500_000, feature: None },
+    Target {
+        name: "zonefile",
+        about: "a zone file, read, checked and written again",
+        len_max: 4096,
+        runs: 250_000,
+        feature: None,
+    },
+    Target {
+        name: "rdata",
+        about: "record data in wire form and in text",
+        len_max: 600,
+        runs: 2_000_000,
+        feature: None,
+    },
+    Target { name: "page", about: "a stored page", len_max: 4096, runs: 10_000_000, feature: None },
+    Target { name: "delta", about: "a stored change", len_max: 4096, runs: 10_000_000, feature: None },
+    Target { name: "api", about: "a body of the HTTP API", len_max: 4096, runs: 4_000_000, feature: Some("api") },
 ];
 
 const SECONDS: u64 = 60;
+/// Ends a run with a fixed number of inputs on a machine that is much slower than thought.
+const RUNS_SECONDS_MAX: u64 = 150;
 /// An input that takes longer is a failure.
 const INPUT_SECONDS_MAX: u32 = 10;
 const MEMORY_MIB_MAX: u32 = 2048;
@@ -51,6 +76,15 @@ const COVERAGE: &[&str] = &[
     "-Ccodegen-units=1",
     "--cfg=fuzzing",
 ];
+
+/// How much is tried.
+#[derive(Clone, Copy)]
+enum Effort {
+    /// New inputs for so many seconds.
+    Seconds(u64),
+    /// The target's number of inputs, the same each time.
+    Repeatable,
+}
 
 enum Order {
     List,
@@ -66,7 +100,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        Order::Fuzz { targets, seconds } => fuzz(&targets, seconds)?,
+        Order::Fuzz { targets, seconds } => fuzz(&targets, Effort::Seconds(seconds))?,
         Order::Replay { target, file } => {
             let programs = build(&[target])?;
             let status = Command::new(programs.join(target.name)).arg(file).status()?;
@@ -76,9 +110,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every target for so many seconds.
-pub(crate) fn run_all(seconds: u64) -> Result<Tally> {
-    fuzz(&TARGETS.iter().collect::<Vec<_>>(), seconds)
+/// Every target with its number of inputs.
+pub(crate) fn run_all() -> Result<Tally> {
+    fuzz(&TARGETS.iter().collect::<Vec<_>>(), Effort::Repeatable)
 }
 
 fn parse(arguments: &[String]) -> Result<Order> {
@@ -122,7 +156,7 @@ fn build(targets: &[&Target]) -> Result<PathBuf> {
     Ok(folder.join(host).join("release"))
 }
 
-fn fuzz(targets: &[&'static Target], seconds: u64) -> Result<Tally> {
+fn fuzz(targets: &[&'static Target], effort: Effort) -> Result<Tally> {
     let programs = build(targets)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let queue: Mutex<VecDeque<&Target>> = Mutex::new(targets.iter().copied().collect());
@@ -132,7 +166,7 @@ fn fuzz(targets: &[&'static Target], seconds: u64) -> Result<Tally> {
         for _ in 0..workers.min(targets.len()) {
             scope.spawn(|| {
                 while let Some(target) = next() {
-                    let outcome = run_target(target, &programs, seconds);
+                    let outcome = run_target(target, &programs, effort);
                     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
                     match outcome {
                         Ok(()) => tally.passed += 1,
@@ -149,17 +183,25 @@ fn fuzz(targets: &[&'static Target], seconds: u64) -> Result<Tally> {
 }
 
 /// Runs one target with its report going to a file, of which a line is shown, or the end if it failed.
-fn run_target(target: &Target, programs: &std::path::Path, seconds: u64) -> Result<()> {
+fn run_target(target: &Target, programs: &std::path::Path, effort: Effort) -> Result<()> {
     let seeds = shell::root().join("fuzz/corpus").join(target.name);
     let found = shell::target_dir().join("fuzz/found").join(target.name);
     let artifacts = shell::root().join("fuzz/artifacts").join(target.name);
+    let limits = match effort {
+        Effort::Seconds(seconds) => vec![format!("-max_total_time={seconds}")],
+        Effort::Repeatable => {
+            // What earlier runs found would make this one another one.
+            let _ = fs::remove_dir_all(&found);
+            vec![format!("-runs={}", target.runs), "-seed=1".to_owned(), format!("-max_total_time={RUNS_SECONDS_MAX}")]
+        }
+    };
     fs::create_dir_all(&found)?;
     fs::create_dir_all(&artifacts)?;
     let report = found.with_extension("log");
     let file = File::create(&report)?;
     let mut program = Command::new(programs.join(target.name));
     program
-        .arg(format!("-max_total_time={seconds}"))
+        .args(limits)
         .arg(format!("-max_len={}", target.len_max))
         .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
         .arg(format!("-rss_limit_mb={MEMORY_MIB_MAX}"))
@@ -188,7 +230,8 @@ fn run_target(target: &Target, programs: &std::path::Path, seconds: u64) -> Resu
 fn failure(target: &Target, status: ExitStatus, report: &str) -> anyhow::Error {
     let artifact = report.lines().rev().find_map(|line| line.split_once("Test unit written to ").map(|(_, path)| path));
     let lines: Vec<&str> = report.lines().collect();
-    let end = lines[lines.len().saturating_sub(30)..].join("\n");
+    let from = lines.iter().position(|line| line.contains("panicked at")).unwrap_or(lines.len().saturating_sub(30));
+    let end = lines[from..].iter().take(30).copied().collect::<Vec<_>>().join("\n");
     let again = artifact.map_or_else(String::new, |path| {
         let path = std::path::Path::new(path);
         let path = path.strip_prefix(shell::root()).unwrap_or(path);
