@@ -53,7 +53,7 @@ fn server() -> Server {
 fuzz_target!(|query: &[u8]| {
     SERVER.with_borrow_mut(|server| {
         for (transport, len_max) in [(Transport::Udp, 1232), (Transport::Tcp, MESSAGE_LEN_MAX)] {
-            let client = Client { addr: [192, 0, 2, 1].into(), transport, now_s: 1_800_000_000 };
+            let client = Client { addr: [192, 0, 2, 1].into(), transport, now_ms: 1_800_000_000_000 };
             let len = server.answerer.answer(&server.catalog, query, &client, &mut server.out);
             assert!(len <= len_max);
             check(query, &server.out[..len]);

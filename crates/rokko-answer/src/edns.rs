@@ -48,7 +48,7 @@ impl OptReply {
             match option.map_err(|_| BadOption)? {
                 (option::NSID, _) => reply.nsid_wanted = true,
                 (option::COOKIE, data) if settings.cookies == CookieMode::Respond && reply.cookie.is_none() => {
-                    let checked = secrets.check(data, client.addr, client.now_s);
+                    let checked = secrets.check(data, client.addr, client.now_s());
                     reply.cookie = Some(checked.map_err(|cookie::BadLength| BadOption)?);
                 }
                 (option::ZONEVERSION, []) => reply.zone_version_wanted = true,

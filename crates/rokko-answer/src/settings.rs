@@ -80,6 +80,13 @@ pub struct Client {
     pub addr: IpAddr,
     /// What it came over.
     pub transport: Transport,
-    /// The time in seconds since 1970, modulo 2^32 (for cookies, RFC 9018 §4.3).
-    pub now_s: u32,
+    /// The time in milliseconds since 1970: for cookies, and for rate limits.
+    pub now_ms: u64,
+}
+
+impl Client {
+    /// The time in seconds since 1970, modulo 2^32 (RFC 9018 §4.3).
+    pub(crate) fn now_s(&self) -> u32 {
+        u32::try_from((self.now_ms / 1000) & u64::from(u32::MAX)).unwrap_or_default()
+    }
 }

@@ -33,9 +33,18 @@ pub struct Config {
     /// Octets of the kernel's receive and of its send buffer, per UDP socket. Beyond the sysctls `net.core.rmem_max`
     /// and `net.core.wmem_max` it takes `CAP_NET_ADMIN`; without that, the kernel's maximum is used.
     pub udp_rcvbuf_bytes: usize,
+    /// Source ports whose datagrams are dropped unread, at most 64; port 0 always is. They belong to services that
+    /// answer to whatever they get, so a response to them could come back for ever.
+    pub drop_source_ports: Vec<u16>,
     /// Limits for TCP.
     pub tcp: TcpLimits,
 }
+
+/// Source ports that no client uses, of services that answer to anything: echo, daytime, quote of the day, character
+/// generator, time.
+const REFLECTING_PORTS: [u16; 5] = [7, 13, 17, 19, 37];
+/// Most source ports that are dropped; each datagram's is compared with all.
+const DROP_SOURCE_PORTS_MAX: usize = 64;
 
 /// Limits for TCP (RFC 7766 §6.2 and §10).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +82,7 @@ impl Default for Config {
             pin: true,
             udp_batch: 64,
             udp_rcvbuf_bytes: 4 << 20,
+            drop_source_ports: REFLECTING_PORTS.to_vec(),
             tcp: TcpLimits::default(),
         }
     }
@@ -120,6 +130,7 @@ impl Config {
         in_range("threads", self.threads, 0, THREADS_MAX)?;
         in_range("udp_batch", self.udp_batch, 1, UDP_BATCH_MAX)?;
         in_range("udp_rcvbuf_bytes", self.udp_rcvbuf_bytes, 4096, BUFFER_BYTES_MAX)?;
+        in_range("drop_source_ports", self.drop_source_ports.len(), 0, DROP_SOURCE_PORTS_MAX)?;
         in_range("tcp.threads", tcp.threads, 0, THREADS_MAX)?;
         in_range("tcp.connections_max", tcp.connections_max, 1, CONNECTIONS_MAX)?;
         in_range("tcp.connections_per_client_max", tcp.connections_per_client_max, 1, CONNECTIONS_MAX)?;

@@ -30,8 +30,8 @@ pub(crate) struct Turn<'a, H> {
     pub(crate) handler: &'a mut H,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) counted: &'a mut TcpValues,
-    /// Unix time in seconds, for the handler.
-    pub(crate) now_s: u32,
+    /// Unix time in milliseconds, for the handler.
+    pub(crate) unix_ms: u64,
     /// Milliseconds of the thread's monotonic clock.
     pub(crate) now_ms: u64,
 }
@@ -244,7 +244,7 @@ impl Conn {
         self.active_ms = turn.now_ms;
         turn.counted.queries += 1;
         let (prefix, rest) = turn.scratch.output[filled..].split_at_mut(PREFIX_BYTES);
-        let length = turn.handler.answer(query, &self.peer, turn.now_s, &mut rest[..TCP_RESPONSE_BYTES_MAX]);
+        let length = turn.handler.answer(query, &self.peer, turn.unix_ms, &mut rest[..TCP_RESPONSE_BYTES_MAX]);
         match u16::try_from(length) {
             Ok(length) if length > 0 => {
                 prefix.copy_from_slice(&length.to_be_bytes());

@@ -56,8 +56,16 @@ counters! {
         answered,
         /// Octets in them.
         answered_bytes,
-        /// Datagrams that the handler answered with nothing, or whose source cannot be answered.
+        /// Datagrams that the handler answered with nothing, or whose source is no internet address.
         dropped,
+        /// Datagrams from port 0 or from one of [`Config::drop_source_ports`](crate::Config::drop_source_ports),
+        /// dropped.
+        source_port,
+        /// Datagrams that say to come from the address and port that they went to, dropped.
+        own_address,
+        /// Datagrams that the kernel dropped before they were read: the socket's buffer was full, or
+        /// [`Handler::shed`](crate::Handler::shed) had them kept away. Read about once per second.
+        kernel_dropped,
         /// Datagrams longer than [`UDP_QUERY_BYTES_MAX`](crate::UDP_QUERY_BYTES_MAX), dropped.
         oversized,
         /// Responses that the kernel did not take: its buffers were full, or there was no route.

@@ -29,6 +29,7 @@ mod counters;
 mod error;
 mod mmsg;
 mod server;
+mod shed;
 mod stop;
 mod tcp;
 mod udp;
@@ -39,6 +40,7 @@ pub use config::{Config, TcpLimits};
 pub use counters::{CounterValues, Counters, TcpValues, UdpValues};
 pub use error::NetError;
 pub use server::Server;
+pub use shed::{SHED_PREFIXES_MAX, Shed, Spare};
 
 /// Octets of the longest query that is taken over UDP; a longer one is dropped and counted.
 pub const UDP_QUERY_BYTES_MAX: usize = 4096;
@@ -73,34 +75,45 @@ pub trait Handler: Send + 'static {
     /// Writes the response to `query` into `out` and returns its length in octets; 0 sends nothing.
     ///
     /// `out` has [`UDP_RESPONSE_BYTES_MAX`] or [`TCP_RESPONSE_BYTES_MAX`] octets of undefined content. A returned
-    /// length beyond it counts as 0. `now_s` is the Unix time in seconds, read once per batch.
-    fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize;
+    /// length beyond it counts as 0. `unix_ms` is the Unix time in milliseconds, read once per
+    /// batch.
+    fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize;
 
     /// Told of the queries of a batch before the first of them is answered, so that the memory for all of them can be
     /// fetched together. Some may not be answered afterwards.
-    fn announce<'q>(&mut self, _queries: &mut dyn Iterator<Item = &'q [u8]>) {}
+    fn announce(&mut self, _queries: &mut dyn Iterator<Item = &[u8]>) {}
 
     /// Called about once per second on the handler's thread and once more before the thread ends, so that the handler
     /// can publish its counters.
     fn tick(&mut self) {}
+
+    /// Asked after each [`tick`](Self::tick) on a UDP thread: what the kernel is to keep away from this thread from now
+    /// on; `None` leaves it as it is.
+    fn shed(&mut self) -> Option<Shed> {
+        None
+    }
 }
 
 impl<H: Handler + ?Sized> Handler for Box<H> {
-    fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize {
-        (**self).answer(query, peer, now_s, out)
+    fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize {
+        (**self).answer(query, peer, unix_ms, out)
     }
 
-    fn announce<'q>(&mut self, queries: &mut dyn Iterator<Item = &'q [u8]>) {
+    fn announce(&mut self, queries: &mut dyn Iterator<Item = &[u8]>) {
         (**self).announce(queries);
     }
 
     fn tick(&mut self) {
         (**self).tick();
     }
+
+    fn shed(&mut self) -> Option<Shed> {
+        (**self).shed()
+    }
 }
 
-/// Unix time in seconds, saturated to what DNS serial arithmetic and cookies use.
-fn unix_time_s() -> u32 {
+/// Unix time in milliseconds.
+fn unix_time_ms() -> u64 {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since_epoch.map_or(0, |elapsed| u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX))
+    since_epoch.map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }

@@ -58,11 +58,12 @@ impl Server {
             counters: Arc::clone(&counters),
         };
         let (udp_sockets, tcp_sockets) = per_thread(sockets, udp_threads, tcp_threads);
+        let drop_ports: Arc<[u16]> = config.drop_source_ports.into();
         let mut udp_workers = Vec::with_capacity(udp_threads);
         for (thread, sockets) in udp_sockets.into_iter().enumerate() {
             let handler = make_handler(thread);
-            let worker =
-                UdpWorker::new(sockets, config.udp_batch, thread, Arc::clone(&stop), Arc::clone(&counters), handler);
+            let intake = (config.udp_batch, Arc::clone(&drop_ports));
+            let worker = UdpWorker::new(sockets, intake, thread, Arc::clone(&stop), Arc::clone(&counters), handler);
             udp_workers.push(worker.map_err(no_thread)?);
         }
         let mut tcp_workers = Vec::with_capacity(tcp_threads);

@@ -12,7 +12,7 @@ use crate::admission::{Admission, Refusal, Ticket};
 use crate::conn::{After, Conn, Expiry, Interest, Scratch, Turn};
 use crate::counters::Counters;
 use crate::stop::Stop;
-use crate::{Handler, Peer, TcpLimits, TcpValues, Transport, unix_time_s};
+use crate::{Handler, Peer, TcpLimits, TcpValues, Transport, unix_time_ms};
 
 /// Epoll token of the stop signal.
 const STOP: u64 = u64::MAX;
@@ -95,21 +95,21 @@ impl<H: Handler> TcpWorker<H> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let sweep_ms = self.sweep_period_ms();
         let mut swept_ms = 0;
-        let mut ticked_s = unix_time_s();
+        let mut ticked_s = unix_time_ms() / 1000;
         while self.shared.stop.deadline().is_none() {
             let Some(ready) = self.wait(&mut events, sweep_ms) else { break };
-            let now_s = unix_time_s();
+            let unix_ms = unix_time_ms();
             let now_ms = self.now_ms();
             for event in &events[..ready] {
-                self.dispatch(event.data(), now_s, now_ms);
+                self.dispatch(event.data(), unix_ms, now_ms);
             }
             if now_ms - swept_ms >= sweep_ms {
                 swept_ms = now_ms;
                 self.sweep(now_ms);
             }
             self.publish();
-            if now_s != ticked_s {
-                ticked_s = now_s;
+            if unix_ms / 1000 != ticked_s {
+                ticked_s = unix_ms / 1000;
                 self.handler.tick();
             }
         }
@@ -137,7 +137,7 @@ impl<H: Handler> TcpWorker<H> {
         (shortest_ms / 4).clamp(*SWEEP_MS.start(), *SWEEP_MS.end())
     }
 
-    fn dispatch(&mut self, token: u64, now_s: u32, now_ms: u64) {
+    fn dispatch(&mut self, token: u64, unix_ms: u64, now_ms: u64) {
         if token == STOP {
             return;
         }
@@ -147,13 +147,13 @@ impl<H: Handler> TcpWorker<H> {
             }
         } else if let Ok(slot) = usize::try_from(token) {
             // One turn only: the epoll set is level-triggered and tells of what is left.
-            self.serve(slot, now_s, now_ms);
+            self.serve(slot, unix_ms, now_ms);
         }
     }
 
     /// Gives the connection in `slot` one turn and closes it when it is done. A slot can be empty or have a new
     /// connection by now when its last one was closed by an earlier event; the turn then just finds nothing to do.
-    fn serve(&mut self, slot: usize, now_s: u32, now_ms: u64) -> After {
+    fn serve(&mut self, slot: usize, unix_ms: u64, now_ms: u64) -> After {
         let Some(conn) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
             return After::Done;
         };
@@ -162,7 +162,7 @@ impl<H: Handler> TcpWorker<H> {
             handler: &mut self.handler,
             scratch: &mut self.scratch,
             counted: &mut self.counted,
-            now_s,
+            unix_ms,
             now_ms,
         });
         let after_bytes = conn.buffered_bytes();
@@ -337,7 +337,7 @@ impl<H: Handler> TcpWorker<H> {
     /// Gives a connection one turn in the stop, and ends the stream to the client when all has been answered and
     /// written. Returns whether there may be more to answer.
     fn finish(&mut self, slot: usize) -> bool {
-        let after = self.serve(slot, unix_time_s(), self.now_ms());
+        let after = self.serve(slot, unix_time_ms(), self.now_ms());
         if after == After::Progress {
             return true;
         }

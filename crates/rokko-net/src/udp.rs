@@ -14,8 +14,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use crate::bind::refuse_more;
 use crate::counters::Counters;
 use crate::mmsg::Batch;
+use crate::shed::{self, Shed};
 use crate::stop::Stop;
-use crate::{Handler, Peer, Transport, UdpValues, unix_time_s};
+use crate::{Handler, Peer, Transport, UdpValues, unix_time_ms};
 
 /// Epoll token of the stop signal; the sockets have their index.
 const STOP: u64 = u64::MAX;
@@ -34,19 +35,23 @@ pub(crate) struct UdpWorker<H> {
     counted: UdpValues,
     /// Datagrams per system call.
     batch_max: usize,
+    /// Source ports whose datagrams are dropped.
+    drop_ports: Arc<[u16]>,
     handler: H,
 }
 
 struct BoundSocket {
     socket: UdpSocket,
     addr: SocketAddr,
+    /// The kernel's count of drops at the last look.
+    kernel_drops: u32,
 }
 
 impl<H: Handler> UdpWorker<H> {
     /// Prepares thread number `thread` with its sockets and the addresses that they are bound to.
     pub(crate) fn new(
         sockets: Vec<(UdpSocket, SocketAddr)>,
-        batch_max: usize,
+        (batch_max, drop_ports): (usize, Arc<[u16]>),
         thread: usize,
         stop: Arc<Stop>,
         counters: Arc<Counters>,
@@ -57,9 +62,9 @@ impl<H: Handler> UdpWorker<H> {
         for ((socket, _), token) in sockets.iter().zip(0..) {
             epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
         }
-        let sockets = sockets.into_iter().map(|(socket, addr)| BoundSocket { socket, addr }).collect();
+        let sockets = sockets.into_iter().map(|(socket, addr)| BoundSocket { socket, addr, kernel_drops: 0 }).collect();
         let counted = UdpValues::default();
-        Ok(Self { sockets, epoll, stop, counters, thread, counted, batch_max, handler })
+        Ok(Self { sockets, epoll, stop, counters, thread, counted, batch_max, drop_ports, handler })
     }
 
     /// Serves until the stop signal, then answers what the sockets still hold.
@@ -67,7 +72,7 @@ impl<H: Handler> UdpWorker<H> {
         // Allocated here, so that the memory is near the core that the thread is pinned to.
         let mut batch = Batch::new(self.batch_max);
         let mut events = vec![EpollEvent::empty(); self.sockets.len() + 1];
-        let mut ticked_s = unix_time_s();
+        let mut ticked_s = unix_time_ms() / 1000;
         while self.stop.deadline().is_none() {
             let ready = match self.epoll.wait(&mut events, EpollTimeout::from(WAIT_MS_MAX)) {
                 Ok(ready) => ready,
@@ -84,14 +89,37 @@ impl<H: Handler> UdpWorker<H> {
                     self.serve(index, &mut batch);
                 }
             }
-            let now_s = unix_time_s();
+            let now_s = unix_time_ms() / 1000;
             if now_s != ticked_s {
                 ticked_s = now_s;
-                self.handler.tick();
+                self.tick();
             }
         }
         self.drain(&mut batch);
         self.handler.tick();
+    }
+
+    /// What is done about once per second.
+    fn tick(&mut self) {
+        self.handler.tick();
+        if let Some(shed) = self.handler.shed() {
+            self.shed(&shed);
+        }
+        for bound in &mut self.sockets {
+            if let Ok(drops) = shed::kernel_drops(&bound.socket) {
+                self.counted.kernel_dropped += u64::from(drops.wrapping_sub(bound.kernel_drops));
+                bound.kernel_drops = drops;
+            }
+        }
+        self.counters.udp_cell(self.thread).add(&mut self.counted);
+    }
+
+    fn shed(&mut self, shed: &Shed) {
+        for BoundSocket { socket, addr, .. } in &self.sockets {
+            if let Err(error) = shed::apply(socket, addr.is_ipv4(), shed) {
+                tracing::warn!(%addr, %error, "the kernel does not take the filter that keeps a flood away");
+            }
+        }
     }
 
     /// Answers what waits in a socket, up to `ROUNDS_MAX` batches.
@@ -118,7 +146,7 @@ impl<H: Handler> UdpWorker<H> {
 
     /// Takes one batch, answers it, sends the replies, and returns how many datagrams were taken.
     fn answer_batch(&mut self, index: usize, batch: &mut Batch) -> usize {
-        let BoundSocket { socket, addr } = &self.sockets[index];
+        let BoundSocket { socket, addr, .. } = &self.sockets[index];
         let counted = &mut self.counted;
         let taken = match batch.receive(socket.as_fd()) {
             Ok(0) => return 0,
@@ -129,10 +157,10 @@ impl<H: Handler> UdpWorker<H> {
                 return 0;
             }
         };
-        let now_s = unix_time_s();
+        let unix_ms = unix_time_ms();
         self.handler.announce(&mut batch.queries());
         for message in 0..taken {
-            let length = answer_one(&mut self.handler, batch, message, *addr, now_s, counted);
+            let length = answer_one(&mut self.handler, batch, message, (*addr, &self.drop_ports), unix_ms, counted);
             if length > 0 {
                 batch.reply(message, length);
             }
@@ -153,8 +181,8 @@ fn answer_one<H: Handler>(
     handler: &mut H,
     batch: &mut Batch,
     message: usize,
-    bound: SocketAddr,
-    now_s: u32,
+    (bound, drop_ports): (SocketAddr, &[u16]),
+    unix_ms: u64,
     counted: &mut UdpValues,
 ) -> usize {
     let Some((datagram, out)) = batch.exchange(message) else {
@@ -166,17 +194,24 @@ fn answer_one<H: Handler>(
         counted.oversized += 1;
         return 0;
     }
-    // Nobody can be listening on port 0; the sender is forged.
-    if datagram.source.port() == 0 {
-        counted.dropped += 1;
+    // Nobody can be listening on port 0; the sender is forged. So is most likely one whose port is that of a service
+    // which answers to whatever it gets.
+    let port = datagram.source.port();
+    if port == 0 || drop_ports.contains(&port) {
+        counted.source_port += 1;
         return 0;
     }
     let mut local = bound;
     if let Some(destination) = datagram.destination {
         local.set_ip(destination);
     }
+    // A response would come back as the next query.
+    if datagram.source == local {
+        counted.own_address += 1;
+        return 0;
+    }
     let peer = Peer { addr: datagram.source, local, transport: Transport::Udp };
-    let length = handler.answer(datagram.bytes, &peer, now_s, out);
+    let length = handler.answer(datagram.bytes, &peer, unix_ms, out);
     if length == 0 || length > out.len() {
         counted.dropped += 1;
         return 0;

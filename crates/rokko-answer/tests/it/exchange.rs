@@ -12,7 +12,7 @@ use rokko_zone::Catalog;
 use crate::zonefile::lines;
 
 /// The time at which all queries arrive: that of the first vector in RFC 9018, appendix A.
-pub(crate) const NOW_S: u32 = 1_559_731_985;
+pub(crate) const NOW_S: u64 = 1_559_731_985;
 
 /// A query as octets, and what it came over.
 pub(crate) struct Query {
@@ -111,7 +111,7 @@ fn to_hex(octets: &[u8]) -> String {
 
 /// Asks, and gives the response as lines: rcode and flags, OPT, and the records by section.
 pub(crate) fn ask(answerer: &mut Answerer, catalog: &Catalog, query: &Query) -> Vec<String> {
-    let client = Client { addr: "198.51.100.100".parse().unwrap(), transport: query.transport, now_s: NOW_S };
+    let client = Client { addr: "198.51.100.100".parse().unwrap(), transport: query.transport, now_ms: NOW_S * 1000 };
     let mut out = vec![0xaa; 65_535];
     // A thread's first look into the catalog sets up what later ones use.
     drop(catalog.find(&[0]));

@@ -28,7 +28,7 @@ fn check(query: &[u8], transport: Transport, room: usize) -> Result<(), TestCase
     let zone = zone(ZONE, "x.");
     catalog.publish([(zone.apex().clone(), Some(zone))]);
     let mut answerer = Answerer::new(Settings::default(), CookieSecrets::default());
-    let client = Client { addr: "2001:db8::1".parse().unwrap(), transport, now_s: 0 };
+    let client = Client { addr: "2001:db8::1".parse().unwrap(), transport, now_ms: 0 };
     let mut out = vec![0xaa; room];
     let len = answerer.answer(&catalog, query, &client, &mut out);
     prop_assert!(len <= room);

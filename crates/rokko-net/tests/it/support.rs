@@ -50,8 +50,8 @@ pub(crate) struct Echo {
 }
 
 impl Handler for Echo {
-    fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize {
-        assert!(now_s > 1_700_000_000);
+    fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize {
+        assert!(unix_ms > 1_700_000_000_000);
         let text = std::str::from_utf8(query).unwrap_or_default();
         let response = match text {
             "drop" => return 0,

@@ -57,6 +57,9 @@ pub(crate) struct Dns {
     pub(crate) udp_batch: usize,
     /// Octets of the kernel's receive and send buffers per UDP socket. Needs a restart.
     pub(crate) udp_rcvbuf_bytes: usize,
+    /// Source ports, at most 64, from which datagrams are dropped unread; port 0 always is. The default has services
+    /// that answer to anything, so that a response to them could go round and round. Needs a restart.
+    pub(crate) drop_source_ports: Vec<u16>,
     /// The largest UDP response in octets, 512 to 4096; also announced to clients (RFC 6891).
     pub(crate) udp_payload_max: u16,
     /// The name server identifier (RFC 5001) for clients that ask for it; empty: none.
@@ -92,6 +95,7 @@ impl Default for Dns {
             pin: net.pin,
             udp_batch: net.udp_batch,
             udp_rcvbuf_bytes: net.udp_rcvbuf_bytes,
+            drop_source_ports: net.drop_source_ports,
             udp_payload_max: settings.udp_payload_max,
             nsid: String::new(),
             version: String::new(),

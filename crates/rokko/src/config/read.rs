@@ -130,6 +130,7 @@ fn net_config(dns: super::raw::Dns) -> rokko_net::Config {
         pin: dns.pin,
         udp_batch: dns.udp_batch,
         udp_rcvbuf_bytes: dns.udp_rcvbuf_bytes,
+        drop_source_ports: dns.drop_source_ports,
         tcp: rokko_net::TcpLimits {
             threads: dns.tcp.threads,
             connections_max: dns.tcp.connections_max,

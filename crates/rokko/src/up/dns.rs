@@ -76,12 +76,12 @@ pub(crate) struct DnsHandler {
 }
 
 impl Handler for DnsHandler {
-    fn answer(&mut self, query: &[u8], peer: &Peer, now_s: u32, out: &mut [u8]) -> usize {
+    fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize {
         let transport = match peer.transport {
             rokko_net::Transport::Udp => Transport::Udp,
             rokko_net::Transport::Tcp => Transport::Tcp,
         };
-        let client = Client { addr: peer.addr.ip(), transport, now_s };
+        let client = Client { addr: peer.addr.ip(), transport, now_ms: unix_ms };
         self.answerer.answer(&self.catalog, query, &client, out)
     }
 
