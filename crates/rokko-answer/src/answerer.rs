@@ -1,5 +1,7 @@
 //! From the bytes of a query to the bytes of its response.
 
+use std::sync::Arc;
+
 use rokko_wire::compose::{Composer, Full, NameTable, Section};
 use rokko_wire::edns::PAYLOAD_MIN;
 use rokko_wire::query::{Additional, HEADER_LEN, Header, MESSAGE_LEN_MAX, Question, flag};
@@ -8,10 +10,14 @@ use rokko_zone::Catalog;
 
 use crate::cookie::Verdict;
 use crate::edns::OptReply;
+use crate::rate::{Limited, Limiter, Suppression};
 use crate::reply::Reply;
 use crate::resolve::{Outcome, Resolution, Scratch, zone_of};
 use crate::settings::{Client, Settings, Transport};
-use crate::{CookieSecrets, Counters, chaos};
+use crate::{CookieSecrets, Counters, RateClass, RateTable, Shed, chaos};
+
+/// The octets of a question behind its name: type and class.
+const QUESTION_TAIL_LEN: usize = 4;
 
 /// Answers queries, one at a time; each thread has its own. Holds buffers that are used again for each query.
 pub struct Answerer {
@@ -20,6 +26,7 @@ pub struct Answerer {
     counters: Counters,
     scratch: Scratch,
     names: NameTable,
+    limiter: Option<Limiter>,
 }
 
 /// What a query is to be answered with, as far as that is known without its zone.
@@ -53,7 +60,21 @@ impl Answerer {
             counters: Counters::default(),
             scratch: Scratch::default(),
             names: NameTable::default(),
+            limiter: None,
         }
+    }
+
+    /// Limits responses over UDP as the settings say; `table` holds what the clients have used, for all threads.
+    #[must_use]
+    pub fn with_rate_table(mut self, table: Arc<RateTable>) -> Self {
+        self.limiter = Some(Limiter::new(table, &self.settings.rate));
+        self
+    }
+
+    /// Which clients the kernel is to keep away from this thread, going by what was suppressed since the last call. To be
+    /// called about once per second.
+    pub fn shed(&mut self) -> Shed {
+        self.limiter.as_mut().map(Limiter::shed).unwrap_or_default()
     }
 
     /// What has been counted since the start.
@@ -72,10 +93,14 @@ impl Answerer {
     /// `out` needs 65,535 octets for TCP and the largest UDP payload of the settings for UDP; what does not fit is
     /// truncated. The message has no length prefix.
     pub fn answer(&mut self, catalog: &Catalog, query: &[u8], client: &Client, out: &mut [u8]) -> usize {
-        let Some(header) = Header::parse(query).filter(|header| !header.is_response()) else {
-            self.counters.dropped += 1;
+        let Some(header) = Header::parse(query) else {
+            self.counters.dropped_short += 1;
             return 0;
         };
+        if header.is_response() {
+            self.counters.dropped_responses += 1;
+            return 0;
+        }
         self.counters.queries += 1;
         self.counters.queries_tcp += u64::from(client.transport == Transport::Tcp);
         let request = self.read(query, &header, client);
@@ -167,6 +192,10 @@ impl Answerer {
         client: &Client,
         out: &mut [u8],
     ) -> usize {
+        let limited = self.limited(&request, client);
+        let early =
+            limited.as_ref().zip(self.limiter.as_mut()).and_then(|(client, limiter)| limiter.take_query(client));
+        let early = early.map(|suppression| (RateClass::All, suppression));
         let Request { task, question, mut opt, limit } = request;
         let limit = limit.min(out.len());
         let Some(composer) = Composer::new(out, limit, &mut self.names) else { return 0 };
@@ -181,11 +210,37 @@ impl Answerer {
         if copied == Some(Err(Full)) {
             reply.truncated = true;
         }
-        let work = Work { catalog, settings: &self.settings, scratch: &mut self.scratch, transport: client.transport };
-        let outcome = work.run(&task, &mut reply, &mut opt, limit);
-        if outcome == Some(Outcome::Referral) {
-            self.counters.referrals += 1;
+        let mark = reply.composer.mark();
+        let (mut outcome, mut suppressed) = (None, early);
+        if early.is_none() {
+            let mut apex_len = 0;
+            let work = Work {
+                catalog,
+                settings: &self.settings,
+                scratch: &mut self.scratch,
+                transport: client.transport,
+                apex_len: &mut apex_len,
+            };
+            outcome = work.run(&task, &mut reply, &mut opt, limit);
+            if let (Some(limited), Some(limiter)) = (&limited, &mut self.limiter) {
+                let qname = question.map_or(&[][..], |question| &query[HEADER_LEN..question.end - QUESTION_TAIL_LEN]);
+                let (class, name) = class_of(outcome, reply.rcode, qname, apex_len);
+                let name = limiter.hash_name(name);
+                suppressed = limiter.take_response(limited, class, name).map(|suppression| (class, suppression));
+            }
         }
+        if let Some((class, suppression)) = suppressed {
+            self.counters.count_suppressed(class, suppression);
+            if suppression == Suppression::Drop {
+                return 0;
+            }
+            outcome = None;
+            opt = opt.map(OptReply::bare);
+            reply.composer.return_to(mark);
+            (reply.authoritative, reply.truncated) = (false, suppression == Suppression::Slip);
+            reply.rcode = if suppression == Suppression::Slip { Rcode::NOERROR } else { Rcode::BADCOOKIE };
+        }
+        self.counters.referrals += u64::from(outcome == Some(Outcome::Referral));
         if let Some(opt) = opt {
             reply.composer.set_limit(limit);
             let rcode_high = (reply.rcode.0 >> 4).to_be_bytes()[1];
@@ -200,6 +255,31 @@ impl Answerer {
         flags |= if reply.authoritative { flag::AA } else { 0 };
         flags |= if reply.truncated { flag::TC } else { 0 };
         reply.composer.finish(header.id, flags)
+    }
+}
+
+impl Answerer {
+    /// Who is limited: all that come over UDP but those with a cookie of ours, which a forged address cannot have.
+    fn limited(&self, request: &Request, client: &Client) -> Option<Limited> {
+        let limiter = self.limiter.as_ref().filter(|_| client.transport == Transport::Udp)?;
+        let verdict = request.opt.and_then(|opt| opt.cookie_verdict());
+        if verdict == Some(Verdict::Good) {
+            return None;
+        }
+        let is_forged = verdict == Some(Verdict::Bad);
+        Some(limiter.limited(client.addr, verdict.is_some(), is_forged, client.now_ms))
+    }
+}
+
+/// The limit that a response counts for, and the name that it goes by.
+fn class_of(outcome: Option<Outcome>, rcode: Rcode, qname: &[u8], apex_len: usize) -> (RateClass, &[u8]) {
+    let apex = &qname[qname.len().saturating_sub(apex_len)..];
+    match (outcome, rcode) {
+        (Some(Outcome::Referral), _) => (RateClass::Referral, apex),
+        (_, Rcode::NXDOMAIN) => (RateClass::NxDomain, apex),
+        (Some(Outcome::NoData), _) => (RateClass::NoData, qname),
+        (_, Rcode::NOERROR) => (RateClass::Answer, qname),
+        _ => (RateClass::Error, &[]),
     }
 }
 
@@ -222,6 +302,8 @@ struct Work<'a> {
     settings: &'a Settings,
     scratch: &'a mut Scratch,
     transport: Transport,
+    /// Becomes the octets of the name of the zone that is answered from, which the name asked for ends with.
+    apex_len: &'a mut usize,
 }
 
 impl Work<'_> {
@@ -249,6 +331,7 @@ impl Work<'_> {
             Task::Zones(question) => match zone_of(self.catalog, &self.scratch.name, question.qtype) {
                 None => (Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
                 Some(zone) => {
+                    *self.apex_len = zone.apex().as_bytes().len();
                     if let Some(opt) = opt {
                         opt.set_zone(&zone);
                     }

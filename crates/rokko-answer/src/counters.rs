@@ -2,6 +2,9 @@
 
 use rokko_wire::{Rcode, Rtype};
 
+use crate::rate::Suppression;
+use crate::{RATE_CLASSES, RateClass};
+
 /// The types that have a counter of their own; the last counter is for all others.
 pub const QTYPES_COUNTED: [Rtype; 15] = [
     Rtype::A,
@@ -34,8 +37,18 @@ pub struct Counters {
     pub queries_edns: u64,
     /// Of these, those with DO.
     pub queries_dnssec_ok: u64,
-    /// Messages left without response: shorter than a header, or responses themselves.
-    pub dropped: u64,
+    /// Messages left without response because they are shorter than a header.
+    pub dropped_short: u64,
+    /// Messages left without response because they are responses themselves.
+    pub dropped_responses: u64,
+    /// Queries left without response because it was over a rate limit.
+    pub dropped_rate: u64,
+    /// Responses over a rate limit, by the limit, in the order of [`RateClass::ALL`]; each was dropped, a slip or BADCOOKIE.
+    pub rate_limited: [u64; RATE_CLASSES],
+    /// Of these, those that were sent without records and with TC.
+    pub rate_slips: u64,
+    /// Of these, those that were sent with BADCOOKIE.
+    pub rate_badcookies: u64,
     /// Queries by type, in the order of [`QTYPES_COUNTED`]; the last is for all other types.
     pub by_qtype: [u64; QTYPES_COUNTED.len() + 1],
     /// Responses by rcode.
@@ -62,6 +75,15 @@ impl Counters {
             other => QTYPES_COUNTED.iter().position(|&known| known == other).unwrap_or(QTYPES_COUNTED.len()),
         };
         self.by_qtype[index] += 1;
+    }
+
+    pub(crate) fn count_suppressed(&mut self, class: RateClass, suppression: Suppression) {
+        self.rate_limited[class as usize] += 1;
+        match suppression {
+            Suppression::Drop => self.dropped_rate += 1,
+            Suppression::Slip => self.rate_slips += 1,
+            Suppression::BadCookie => self.rate_badcookies += 1,
+        }
     }
 
     pub(crate) fn count_rcode(&mut self, rcode: Rcode) {

@@ -64,6 +64,11 @@ impl OptReply {
         self.cookie.map(|(verdict, _)| verdict)
     }
 
+    /// Leaves out all but DO and the cookie: what goes to a forged address is to be small.
+    pub(crate) fn bare(self) -> Self {
+        Self { dnssec_ok: self.dnssec_ok, cookie: self.cookie, ..Self::default() }
+    }
+
     /// Says the version of the zone that answers, if the client wants to know (RFC 9660).
     pub(crate) fn set_zone(&mut self, zone: &Zone) {
         if self.zone_version_wanted {

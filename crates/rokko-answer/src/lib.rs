@@ -8,6 +8,7 @@
 //!     referral   NS, DS and glue
 //!     denial     NSEC and NSEC3 records that prove what is not there
 //!   cookie     RFC 7873 and RFC 9018
+//!   rate       response rate limiting by client prefix and kind of response
 //! ```
 //!
 //! Pure: no socket, file, clock, randomness, thread or async runtime. No allocation, lock or log per query.
@@ -19,6 +20,7 @@ mod counters;
 mod denial;
 mod edns;
 mod locate;
+mod rate;
 mod referral;
 mod reply;
 mod resolve;
@@ -27,4 +29,7 @@ mod settings;
 pub use answerer::Answerer;
 pub use cookie::CookieSecrets;
 pub use counters::{Counters, QTYPES_COUNTED, RCODES_COUNTED};
+pub use rate::{
+    Prefix, RATE_CLASSES, RATE_ENTRIES_MAX, RATE_ENTRIES_MIN, RATE_MAX, RateClass, RateLimits, RateTable, Shed,
+};
 pub use settings::{AnyPolicy, Client, CookieMode, Settings, Transport};

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::RateLimits;
+
 /// What a query for all types is answered with (RFC 8482).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AnyPolicy {
@@ -46,6 +48,9 @@ pub struct Settings {
     pub cname_chain_max: u8,
     /// Whether errors are explained (RFC 8914) to clients that use EDNS.
     pub extended_errors: bool,
+    /// How many responses over UDP a client prefix gets, where the answerer has a table to count them
+    /// ([`Answerer::with_rate_table`](crate::Answerer::with_rate_table)).
+    pub rate: RateLimits,
 }
 
 impl Default for Settings {
@@ -60,6 +65,7 @@ impl Default for Settings {
             cookies: CookieMode::default(),
             cname_chain_max: 20,
             extended_errors: true,
+            rate: RateLimits::default(),
         }
     }
 }

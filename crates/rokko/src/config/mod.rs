@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) dns_listen_is_default: bool,
     /// How queries are answered.
     pub(crate) answer: Settings,
+    /// For how many client prefixes and kinds of responses the rate limits have room; `None` if there are no limits.
+    pub(crate) rate_entries: Option<usize>,
     /// How old the secret for DNS cookies becomes, in seconds.
     pub(crate) cookie_secret_s: u64,
     /// Seconds that a stop waits for what is under way.

@@ -4,13 +4,16 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
 
-use rokko_answer::Settings;
+use rokko_answer::{RATE_ENTRIES_MAX, RATE_ENTRIES_MIN, RATE_MAX, RateLimits, Settings};
 use rokko_control::{Limits, ZoneDefaults};
 use toml::de::DeTable;
 
-use super::raw::Raw;
+use super::raw::{Rate, Raw};
 use super::{Config, TlsFiles};
 use crate::failure::Failure;
+
+/// Most prefixes without rate limits: each query over a limit is held against all.
+const EXEMPT_MAX: usize = 1000;
 
 /// Reads and checks a file; `None` gives the defaults.
 pub(crate) fn load(file: Option<&Path>) -> Result<Config, Failure> {
@@ -41,6 +44,7 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
     within(wrong, "dns.udp_payload_max", dns.udp_payload_max, 512, 4096);
     within(wrong, "dns.cookie_secret_hours", dns.cookie_secret_hours, 1, 840);
     within(wrong, "dns.cname_chain_max", dns.cname_chain_max, 1, u8::MAX);
+    check_rate(&dns.rate, wrong);
     within(wrong, "dns.stop_grace_s", dns.stop_grace_s, 0, 300);
     for (key, text) in [("dns.nsid", &dns.nsid), ("dns.version", &dns.version), ("dns.identity", &dns.identity)] {
         within(wrong, key, text.len(), 0, 255);
@@ -69,6 +73,7 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
     }
     let answer = answer_settings(&dns);
     let (cookie_secret_s, stop_grace_s) = (u64::from(dns.cookie_secret_hours) * 3600, u64::from(dns.stop_grace_s));
+    let rate_entries = dns.rate.enabled.then_some(dns.rate.entries);
     let net = net_config(dns);
     if let Err(error) = net.check() {
         let key = match &error {
@@ -96,6 +101,7 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
         net,
         dns_listen_is_default,
         answer,
+        rate_entries,
         cookie_secret_s,
         stop_grace_s,
         api_listen: api.listen,
@@ -120,6 +126,44 @@ fn answer_settings(dns: &super::raw::Dns) -> Settings {
         cookies: dns.cookies.into(),
         cname_chain_max: dns.cname_chain_max,
         extended_errors: dns.extended_errors,
+        rate: rate_limits(&dns.rate),
+    }
+}
+
+fn check_rate(rate: &Rate, wrong: &mut dyn FnMut(&str, String)) {
+    within(wrong, "dns.rate.entries", rate.entries, RATE_ENTRIES_MIN, RATE_ENTRIES_MAX);
+    for (key, value) in [
+        ("dns.rate.all", rate.all),
+        ("dns.rate.answers", rate.answers),
+        ("dns.rate.nodata", rate.nodata),
+        ("dns.rate.nxdomain", rate.nxdomain),
+        ("dns.rate.referrals", rate.referrals),
+        ("dns.rate.errors", rate.errors),
+    ] {
+        within(wrong, key, value, 0, RATE_MAX);
+    }
+    within(wrong, "dns.rate.burst_ms", rate.burst_ms, 1, 60_000);
+    within(wrong, "dns.rate.ipv4_prefix", rate.ipv4_prefix, 1, 32);
+    within(wrong, "dns.rate.ipv6_prefix", rate.ipv6_prefix, 1, 128);
+    within(wrong, "dns.rate.shed_pass_one_in", rate.shed_pass_one_in, 2, 65_536);
+    within(wrong, "dns.rate.exempt", rate.exempt.len(), 0, EXEMPT_MAX);
+}
+
+fn rate_limits(rate: &Rate) -> RateLimits {
+    RateLimits {
+        all: rate.all,
+        answers: rate.answers,
+        nodata: rate.nodata,
+        nxdomain: rate.nxdomain,
+        referrals: rate.referrals,
+        errors: rate.errors,
+        burst_ms: rate.burst_ms,
+        slip: rate.slip,
+        ipv4_prefix_len: rate.ipv4_prefix,
+        ipv6_prefix_len: rate.ipv6_prefix,
+        exempt: rate.exempt.iter().map(|prefix| prefix.0).collect(),
+        shed_above: rate.shed_above,
+        shed_pass_one_in: rate.shed_pass_one_in,
     }
 }
 

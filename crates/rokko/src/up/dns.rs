@@ -1,11 +1,17 @@
 //! The glue between the network and the answers: one answerer per thread, over one catalog.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rokko_answer::{Answerer, Client, CookieSecrets, Counters, Settings, Transport};
-use rokko_net::{Handler, Peer};
+use rokko_answer::{Answerer, Client, CookieSecrets, Counters, RateTable, Settings, Transport};
+use rokko_net::{Handler, Peer, Shed, Spare};
 use rokko_zone::Catalog;
+
+/// How the end of a query looks that has a server cookie: the head of a COOKIE option of 24 octets (RFC 9018 §4), which
+/// most clients send last.
+const SERVER_COOKIE_AT_END: Spare = Spare { from_end: 28, value: 0x000a_0018 };
 
 /// How queries are answered now, and what all threads have counted.
 pub(crate) struct DnsShared {
@@ -14,15 +20,26 @@ pub(crate) struct DnsShared {
     generation: AtomicU64,
     current: Mutex<(Settings, CookieSecrets)>,
     counted: Mutex<Vec<Counters>>,
+    /// What all threads' answers count for the rate limits; none if there are no limits.
+    rates: Option<Arc<RateTable>>,
+    /// The client prefixes that are shed, each with the number of threads that do so.
+    shed: Mutex<BTreeMap<(IpAddr, u8), usize>>,
 }
 
 impl DnsShared {
-    pub(crate) fn new(catalog: Arc<Catalog>, settings: Settings, secrets: CookieSecrets) -> Self {
+    pub(crate) fn new(
+        catalog: Arc<Catalog>,
+        settings: Settings,
+        secrets: CookieSecrets,
+        rates: Option<RateTable>,
+    ) -> Self {
         Self {
             catalog,
             generation: AtomicU64::new(0),
             current: Mutex::new((settings, secrets)),
             counted: Mutex::default(),
+            rates: rates.map(Arc::new),
+            shed: Mutex::default(),
         }
     }
 
@@ -45,6 +62,45 @@ impl DnsShared {
         sum
     }
 
+    /// How many client prefixes are shed.
+    pub(crate) fn shed_prefixes(&self) -> usize {
+        lock(&self.shed).len()
+    }
+
+    fn answerer(&self) -> Answerer {
+        let (settings, secrets) = lock(&self.current).clone();
+        let answerer = Answerer::new(settings, secrets);
+        match &self.rates {
+            Some(table) => answerer.with_rate_table(Arc::clone(table)),
+            None => answerer,
+        }
+    }
+
+    /// Takes note that a thread sheds `new` in place of `old`, and tells what begins and what ends.
+    fn shed_instead(&self, old: &[(IpAddr, u8)], new: &[(IpAddr, u8)]) {
+        let mut shed = lock(&self.shed);
+        let before: Vec<_> = shed.keys().copied().collect();
+        for prefix in new {
+            *shed.entry(*prefix).or_default() += 1;
+        }
+        for prefix in old {
+            if let Some(threads) = shed.get_mut(prefix) {
+                *threads -= 1;
+            }
+        }
+        shed.retain(|_, threads| *threads > 0);
+        let after: Vec<_> = shed.keys().copied().collect();
+        drop(shed);
+        let begun = listed(&after, &before);
+        if !begun.is_empty() {
+            tracing::info!("a flood: most queries from {begun} are kept away by the kernel from now on");
+        }
+        let ended = listed(&before, &after);
+        if !ended.is_empty() {
+            tracing::info!("the flood from {ended} is over: all queries from there are taken again");
+        }
+    }
+
     /// The handler of thread number `thread`.
     pub(crate) fn handler(self: &Arc<Self>, thread: usize) -> DnsHandler {
         let mut counted = lock(&self.counted);
@@ -52,12 +108,12 @@ impl DnsShared {
             counted.resize_with(thread + 1, Counters::default);
         }
         let generation = self.generation.load(Ordering::Acquire);
-        let (settings, secrets) = lock(&self.current).clone();
         DnsHandler {
             catalog: Arc::clone(&self.catalog),
             shared: Arc::clone(self),
-            answerer: Answerer::new(settings, secrets),
+            answerer: self.answerer(),
             earlier: Counters::default(),
+            shed: Shed::default(),
             generation,
             thread,
         }
@@ -71,6 +127,8 @@ pub(crate) struct DnsHandler {
     answerer: Answerer,
     /// What answerers with earlier settings counted.
     earlier: Counters,
+    /// What this thread sheds.
+    shed: Shed,
     generation: u64,
     thread: usize,
 }
@@ -92,13 +150,29 @@ impl Handler for DnsHandler {
         if generation != self.generation {
             self.generation = generation;
             self.earlier = total.clone();
-            let (settings, secrets) = lock(&self.shared.current).clone();
-            self.answerer = Answerer::new(settings, secrets);
+            self.answerer = self.shared.answerer();
         }
         if let Some(slot) = lock(&self.shared.counted).get_mut(self.thread) {
             *slot = total;
         }
     }
+
+    fn shed(&mut self) -> Option<Shed> {
+        let rokko_answer::Shed { prefixes, pass_one_in, spare_cookies } = self.answerer.shed();
+        let shed = Shed { prefixes, pass_one_in, spare: spare_cookies.then_some(SERVER_COOKIE_AT_END) };
+        if shed == self.shed {
+            return None;
+        }
+        self.shared.shed_instead(&self.shed.prefixes, &shed.prefixes);
+        self.shed.clone_from(&shed);
+        Some(shed)
+    }
+}
+
+/// The prefixes of `some` that are not among `others`, as text.
+fn listed(some: &[(IpAddr, u8)], others: &[(IpAddr, u8)]) -> String {
+    let only = some.iter().filter(|prefix| !others.contains(prefix));
+    only.map(|(network, len)| format!("{network}/{len}")).collect::<Vec<_>>().join(", ")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,7 +187,12 @@ fn add(sum: &mut Counters, counters: &Counters) {
         queries_tcp,
         queries_edns,
         queries_dnssec_ok,
-        dropped,
+        dropped_short,
+        dropped_responses,
+        dropped_rate,
+        rate_limited,
+        rate_slips,
+        rate_badcookies,
         by_qtype,
         by_rcode,
         truncated,
@@ -127,7 +206,12 @@ fn add(sum: &mut Counters, counters: &Counters) {
     sum.queries_tcp += queries_tcp;
     sum.queries_edns += queries_edns;
     sum.queries_dnssec_ok += queries_dnssec_ok;
-    sum.dropped += dropped;
+    sum.dropped_short += dropped_short;
+    sum.dropped_responses += dropped_responses;
+    sum.dropped_rate += dropped_rate;
+    sum.rate_slips += rate_slips;
+    sum.rate_badcookies += rate_badcookies;
+    sum.rate_limited.iter_mut().zip(rate_limited).for_each(|(sum, count)| *sum += count);
     sum.truncated += truncated;
     sum.referrals += referrals;
     sum.nodata += nodata;
@@ -145,7 +229,7 @@ mod tests {
     #[test]
     fn counts_outlive_a_change_of_settings() {
         let secrets = CookieSecrets::default();
-        let shared = Arc::new(DnsShared::new(Arc::new(Catalog::new(1)), Settings::default(), secrets));
+        let shared = Arc::new(DnsShared::new(Arc::new(Catalog::new(1)), Settings::default(), secrets, None));
         let mut handler = shared.handler(1);
         let local = "127.0.0.1:53".parse().unwrap();
         let peer = Peer { addr: "127.0.0.1:1024".parse().unwrap(), local, transport: rokko_net::Transport::Tcp };

@@ -2,13 +2,14 @@
 
 use std::fmt::{Display, Write};
 
-use rokko_answer::{Counters, QTYPES_COUNTED, RCODES_COUNTED};
+use rokko_answer::{Counters, QTYPES_COUNTED, RCODES_COUNTED, RateClass};
 use rokko_net::CounterValues;
 use rokko_wire::Rcode;
 
 /// Appends all numbers of answers and network, without the closing line.
-pub(crate) fn write(answers: &Counters, net: &CounterValues, out: &mut String) {
+pub(crate) fn write(answers: &Counters, shed_prefixes: usize, net: &CounterValues, out: &mut String) {
     write_answers(answers, out);
+    write_rate(answers, shed_prefixes, out);
     write_net(net, out);
 }
 
@@ -24,12 +25,23 @@ fn write_answers(counters: &Counters, out: &mut String) {
     family(out, "rokko_dns_responses", "Responses by rcode", "rcode", rcodes);
     counter(out, "rokko_dns_queries_edns", "Queries with EDNS", counters.queries_edns);
     counter(out, "rokko_dns_queries_dnssec_ok", "Queries with DO", counters.queries_dnssec_ok);
-    counter(out, "rokko_dns_dropped", "Messages that are no queries", counters.dropped);
+    let dropped =
+        [("short", counters.dropped_short), ("response", counters.dropped_responses), ("rate", counters.dropped_rate)];
+    family(out, "rokko_dns_dropped", "Messages without response by reason", "reason", dropped);
     counter(out, "rokko_dns_truncated", "Responses with TC", counters.truncated);
     counter(out, "rokko_dns_referrals", "Referrals", counters.referrals);
     counter(out, "rokko_dns_nodata", "NODATA responses", counters.nodata);
     let cookies = [("new", counters.cookies_new), ("good", counters.cookies_good), ("bad", counters.cookies_bad)];
     family(out, "rokko_dns_cookies", "Queries with DNS cookies by verdict", "verdict", cookies);
+}
+
+fn write_rate(counters: &Counters, shed_prefixes: usize, out: &mut String) {
+    let limited = RateClass::ALL.iter().map(|class| class.as_str()).zip(counters.rate_limited);
+    family(out, "rokko_dns_rate_limited", "Responses over a rate limit by limit", "limit", limited);
+    let sent = [("slip", counters.rate_slips), ("badcookie", counters.rate_badcookies)];
+    family(out, "rokko_dns_rate_sent", "Responses sent in place of those over a rate limit", "kind", sent);
+    head(out, "rokko_dns_shed_prefixes", "Client prefixes whose queries the kernel keeps away", "gauge");
+    line(out, format_args!("rokko_dns_shed_prefixes {shed_prefixes}"));
 }
 
 fn write_net(net: &CounterValues, out: &mut String) {
@@ -40,6 +52,13 @@ fn write_net(net: &CounterValues, out: &mut String) {
         ("rokko_udp_answered", "Responses sent over UDP", udp.answered),
         ("rokko_udp_answered_bytes", "Octets in responses sent over UDP", udp.answered_bytes),
         ("rokko_udp_dropped", "Datagrams that were not answered", udp.dropped),
+        ("rokko_udp_source_port", "Datagrams from a port that no client has", udp.source_port),
+        ("rokko_udp_own_address", "Datagrams from the address that they went to", udp.own_address),
+        (
+            "rokko_udp_kernel_dropped",
+            "Datagrams that the kernel dropped, by filter or for want of room",
+            udp.kernel_dropped,
+        ),
         ("rokko_udp_oversized", "Datagrams that were too long", udp.oversized),
         ("rokko_udp_send_errors", "Responses that the kernel did not take", udp.send_errors),
         ("rokko_udp_receive_errors", "Failed receive calls", udp.receive_errors),
@@ -76,6 +95,7 @@ fn rcode_text(rcode: u16) -> String {
         Rcode::YXDOMAIN => "YXDOMAIN",
         Rcode::NOTAUTH => "NOTAUTH",
         Rcode::BADVERS => "BADVERS",
+        Rcode::BADCOOKIE => "BADCOOKIE",
         _ if usize::from(rcode) == RCODES_COUNTED - 1 => "other",
         _ => return rcode.to_string(),
     };
@@ -118,13 +138,15 @@ mod tests {
         let mut counters = Counters { queries: 5, queries_tcp: 2, ..Counters::default() };
         counters.by_rcode[3] = 4;
         let mut out = String::new();
-        write(&counters, &CounterValues { tcp_connections: 7, ..CounterValues::default() }, &mut out);
+        write(&counters, 3, &CounterValues { tcp_connections: 7, ..CounterValues::default() }, &mut out);
         for line in [
             "rokko_dns_queries_total{transport=\"udp\"} 3",
             "rokko_dns_queries_total{transport=\"tcp\"} 2",
             "rokko_dns_responses_total{rcode=\"NXDOMAIN\"} 4",
             "rokko_dns_queries_by_type_total{type=\"other\"} 0",
             "rokko_tcp_connections 7",
+            "rokko_dns_shed_prefixes 3",
+            "rokko_dns_rate_limited_total{limit=\"nxdomain\"} 0",
         ] {
             assert!(out.lines().any(|found| found == line), "{line}\n{out}");
         }

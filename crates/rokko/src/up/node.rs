@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rokko_answer::RateTable;
 use rokko_control::{Control, Options};
 use rokko_store::{SqliteStore, Store};
 use rokko_zone::Catalog;
@@ -49,11 +50,17 @@ impl Node {
         let zones = control.zone_count().map_err(|error| Failure::failed(chain(&error)))?;
         let took = start.elapsed();
         let secrets = Secrets::load(&*store, unix_s())?;
-        let dns = Arc::new(DnsShared::new(catalog, config.answer.clone(), secrets.secrets));
+        let rates = match config.rate_entries {
+            Some(entries) => Some(RateTable::new(entries, [random_seed()?, random_seed()?])),
+            None => None,
+        };
+        let dns = Arc::new(DnsShared::new(catalog, config.answer.clone(), secrets.secrets, rates));
         let net = rokko_net::Server::start(config.net.clone(), |thread| dns.handler(thread))
             .map_err(|error| Failure::failed(chain(&error)))?;
         let (answers, counters) = (Arc::clone(&dns), net.counters());
-        let extra = Arc::new(move |out: &mut String| metrics::write(&answers.counters(), &counters.values(), out));
+        let extra = Arc::new(move |out: &mut String| {
+            metrics::write(&answers.counters(), answers.shed_prefixes(), &counters.values(), out);
+        });
         let api = ApiServer::start(control.clone(), &config, extra, runtime)?;
         let started = Started {
             data_dir: config.data_dir.clone(),
@@ -163,6 +170,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     check("dns.listen", old.net.listen != new.net.listen);
     let threads_and_limits = |config: &Config| rokko_net::Config { listen: Vec::new(), ..config.net.clone() };
     check("dns threads, buffers and TCP limits", threads_and_limits(old) != threads_and_limits(new));
+    check("dns.rate.enabled and dns.rate.entries", old.rate_entries != new.rate_entries);
     check("api.listen", old.api_listen != new.api_listen);
     check("api.tls_certificate", old.tls != new.tls);
     check("dns.stop_grace_s", old.stop_grace_s != new.stop_grace_s);
