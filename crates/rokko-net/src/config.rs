@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::NetError;
+use crate::xdp::XdpConfig;
 
 /// Most listen addresses of one server; a machine with more binds the wildcard addresses.
 const LISTEN_MAX: usize = 256;
@@ -14,6 +15,10 @@ const UDP_BATCH_MAX: usize = 1024;
 const CONNECTIONS_MAX: usize = 1 << 20;
 /// Longest time-out that can be set: one hour.
 const TIMEOUT_MS_MAX: u64 = 3_600_000;
+/// Most interfaces with AF_XDP.
+const XDP_INTERFACES_MAX: usize = 64;
+/// Longest busy polling of one system call.
+const BUSY_POLL_US_MAX: u32 = 10_000;
 /// Largest buffer that can be set: 1 GiB.
 const BUFFER_BYTES_MAX: usize = 1 << 30;
 
@@ -38,6 +43,8 @@ pub struct Config {
     pub drop_source_ports: Vec<u16>,
     /// Limits for TCP.
     pub tcp: TcpLimits,
+    /// Kernel bypass for UDP. Where it cannot be used, the log says why and the sockets above do the work.
+    pub xdp: XdpConfig,
 }
 
 /// Source ports that no client uses, of services that answer to anything: echo, daytime, quote of the day, character
@@ -84,6 +91,7 @@ impl Default for Config {
             udp_rcvbuf_bytes: 4 << 20,
             drop_source_ports: REFLECTING_PORTS.to_vec(),
             tcp: TcpLimits::default(),
+            xdp: XdpConfig::default(),
         }
     }
 }
@@ -140,6 +148,13 @@ impl Config {
         in_range("tcp.write_buffer_bytes_max", tcp.write_buffer_bytes_max, 1024, BUFFER_BYTES_MAX)?;
         in_range("tcp.buffer_bytes_max", tcp.buffer_bytes_max, 1024, BUFFER_BYTES_MAX)?;
         in_range("tcp.backlog", tcp.backlog, 1, 65_535)?;
+        in_range("xdp.interfaces", self.xdp.interfaces.len(), 0, XDP_INTERFACES_MAX)?;
+        in_range("xdp.threads", self.xdp.threads, 0, THREADS_MAX)?;
+        in_range("xdp.ring_entries", self.xdp.ring_entries, 64, 32_768)?;
+        in_range("xdp.busy_poll_us", self.xdp.busy_poll_us, 0, BUSY_POLL_US_MAX)?;
+        if !self.xdp.ring_entries.is_power_of_two() {
+            return Err(NetError::NoPowerOfTwo { name: "xdp.ring_entries", value: self.xdp.ring_entries });
+        }
         self.check_overlap()
     }
 

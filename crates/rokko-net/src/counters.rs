@@ -115,11 +115,75 @@ counters! {
     }
 }
 
+counters! {
+    /// One AF_XDP thread's counters.
+    XdpCell,
+    /// What all AF_XDP threads, the redirect program and the kernel beneath them did since the start.
+    XdpValues {
+        /// Frames taken from a ring.
+        received,
+        /// Octets in the datagrams among them.
+        received_bytes,
+        /// Responses queued for sending.
+        answered,
+        /// Octets in them, without headers.
+        answered_bytes,
+        /// Batches of frames; `received / batches` is the mean batch.
+        batches,
+        /// Datagrams that the handler answered with nothing.
+        dropped,
+        /// Datagrams longer than [`UDP_QUERY_BYTES_MAX`](crate::UDP_QUERY_BYTES_MAX), dropped.
+        oversized,
+        /// Frames shorter than their headers say, dropped.
+        short,
+        /// Frames with lengths that contradict one another, dropped.
+        malformed,
+        /// Frames with a wrong checksum, dropped.
+        bad_checksum,
+        /// Datagrams from an address that cannot be answered, dropped.
+        bad_source,
+        /// Datagrams dropped because all frames for responses were under way.
+        no_frame,
+        /// Failed calls to send.
+        send_errors,
+        /// Frames that the kernel dropped for reasons other than those below.
+        rx_dropped,
+        /// Frames that the kernel did not accept for receiving.
+        rx_invalid,
+        /// Frames that the kernel did not accept for sending.
+        tx_invalid,
+        /// Frames that the kernel dropped because a receive ring was full.
+        rx_ring_full,
+        /// How often the kernel had no frame to receive into.
+        fill_ring_empty,
+        /// How often the kernel found nothing to send.
+        tx_ring_empty,
+        /// Frames left to the kernel: shorter than their headers.
+        passed_short,
+        /// Frames left to the kernel: to more than one host.
+        passed_group,
+        /// Frames left to the kernel: neither IPv4 nor IPv6.
+        passed_not_ip,
+        /// Frames left to the kernel: no UDP.
+        passed_not_udp,
+        /// Frames left to the kernel: IPv4 options or IPv6 extension headers.
+        passed_options,
+        /// Frames left to the kernel: fragments.
+        passed_fragment,
+        /// Frames left to the kernel: for another address or port.
+        passed_elsewhere,
+        /// Frames left to the kernel: their queue has no socket.
+        passed_no_socket,
+    }
+}
+
 /// The counters of a running server. Reading takes no lock and disturbs no thread.
 #[derive(Debug)]
 pub struct Counters {
     udp: Box<[UdpCell]>,
     tcp: Box<[TcpCell]>,
+    /// One for each AF_XDP thread, and one for the thread that looks after the program.
+    xdp: Box<[XdpCell]>,
     admission: Arc<Admission>,
 }
 
@@ -130,15 +194,18 @@ pub struct CounterValues {
     pub udp: UdpValues,
     /// TCP.
     pub tcp: TcpValues,
+    /// AF_XDP.
+    pub xdp: XdpValues,
     /// TCP connections in use now.
     pub tcp_connections: u64,
 }
 
 impl Counters {
-    pub(crate) fn new(udp_threads: usize, tcp_threads: usize, admission: Arc<Admission>) -> Self {
+    pub(crate) fn new(udp_threads: usize, tcp_threads: usize, xdp_threads: usize, admission: Arc<Admission>) -> Self {
         Self {
             udp: (0..udp_threads).map(|_| UdpCell::default()).collect(),
             tcp: (0..tcp_threads).map(|_| TcpCell::default()).collect(),
+            xdp: (0..=xdp_threads).map(|_| XdpCell::default()).collect(),
             admission,
         }
     }
@@ -151,11 +218,16 @@ impl Counters {
         &self.tcp[thread]
     }
 
+    pub(crate) fn xdp_cell(&self, thread: usize) -> &XdpCell {
+        &self.xdp[thread]
+    }
+
     /// Sums the threads' counters.
     pub fn values(&self) -> CounterValues {
         let mut values = CounterValues { tcp_connections: self.admission.in_use() as u64, ..CounterValues::default() };
         self.udp.iter().for_each(|cell| cell.sum_into(&mut values.udp));
         self.tcp.iter().for_each(|cell| cell.sum_into(&mut values.tcp));
+        self.xdp.iter().for_each(|cell| cell.sum_into(&mut values.xdp));
         values
     }
 }

@@ -20,6 +20,14 @@ pub enum NetError {
         /// The most it can be.
         max: String,
     },
+    /// A setting is no power of two.
+    #[error("the setting `{name}` is {value}, but must be a power of two")]
+    NoPowerOfTwo {
+        /// The setting's name.
+        name: &'static str,
+        /// What it was set to.
+        value: u32,
+    },
     /// Two listen addresses exclude one another.
     #[error("the listen addresses {first} and {second} overlap: keep one of them")]
     Overlap {

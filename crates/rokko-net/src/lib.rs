@@ -20,6 +20,9 @@
 //!
 //! Every UDP thread has its own `SO_REUSEPORT` socket per listen address, and so has every TCP thread its listener,
 //! so that threads share nothing on the way of a query but the read-only configuration.
+//!
+//! With [`xdp`] there are threads more, which answer UDP queries past the kernel's network stack. What they do not see, the
+//! UDP threads answer.
 
 mod admission;
 mod bind;
@@ -33,11 +36,12 @@ mod shed;
 mod stop;
 mod tcp;
 mod udp;
+pub mod xdp;
 
 use std::net::SocketAddr;
 
 pub use config::{Config, TcpLimits};
-pub use counters::{CounterValues, Counters, TcpValues, UdpValues};
+pub use counters::{CounterValues, Counters, TcpValues, UdpValues, XdpValues};
 pub use error::NetError;
 pub use server::Server;
 pub use shed::{SHED_PREFIXES_MAX, Shed, Spare};
@@ -74,9 +78,9 @@ pub enum Transport {
 pub trait Handler: Send + 'static {
     /// Writes the response to `query` into `out` and returns its length in octets; 0 sends nothing.
     ///
-    /// `out` has [`UDP_RESPONSE_BYTES_MAX`] or [`TCP_RESPONSE_BYTES_MAX`] octets of undefined content. A returned
-    /// length beyond it counts as 0. `unix_ms` is the Unix time in milliseconds, read once per
-    /// batch.
+    /// `out` has [`UDP_RESPONSE_BYTES_MAX`] or [`TCP_RESPONSE_BYTES_MAX`] octets of undefined content, or over AF_XDP what
+    /// one packet of the interface has room for, if that is less. A returned length beyond it counts as 0. `unix_ms` is
+    /// the Unix time in milliseconds, read once per batch.
     fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize;
 
     /// Told of the queries of a batch before the first of them is answered, so that the memory for all of them can be

@@ -16,6 +16,7 @@ use crate::counters::Counters;
 use crate::stop::Stop;
 use crate::tcp::{TcpShared, TcpWorker};
 use crate::udp::UdpWorker;
+use crate::xdp::{Keeper, Xdp, XdpState, XdpWorker};
 use crate::{Config, Handler, NetError};
 
 /// File descriptors left to the rest of the program when the limit on open files is raised for the connections.
@@ -27,6 +28,7 @@ pub struct Server {
     addrs: Vec<SocketAddr>,
     counters: Arc<Counters>,
     stop: Arc<Stop>,
+    xdp: Vec<XdpState>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -34,8 +36,8 @@ impl Server {
     /// Binds all listen addresses, then starts the threads.
     ///
     /// `make_handler` is called on this thread with 0, 1, 2 …: first for each of the [`Config::udp_threads`], then for
-    /// each of the [`Config::tcp_threads`]. The soft limit on open files is raised as far as the hard limit allows,
-    /// when `connections_max` asks for it.
+    /// each of the [`Config::tcp_threads`], then for each AF_XDP thread. The soft limit on open files is raised as far
+    /// as the hard limit allows, when `connections_max` asks for it.
     ///
     /// # Errors
     /// A setting out of range, an address that cannot be listened on, or no more threads; the text says what to do.
@@ -46,10 +48,12 @@ impl Server {
         let no_thread = |source| NetError::Thread { source };
         let (udp_threads, tcp_threads) = (config.udp_threads(), config.tcp_threads());
         let limits = &config.tcp;
+        let addrs: Vec<SocketAddr> = sockets.iter().map(|bound| bound.addr).collect();
+        let mut xdp = Xdp::open(&config.xdp, config.udp_batch, &addrs);
+        let xdp_ports = xdp.take_threads(config.xdp.threads);
         let admission = Arc::new(Admission::new(limits.connections_max, limits.connections_per_client_max));
-        let counters = Arc::new(Counters::new(udp_threads, tcp_threads, Arc::clone(&admission)));
+        let counters = Arc::new(Counters::new(udp_threads, tcp_threads, xdp_ports.len(), Arc::clone(&admission)));
         let stop = Arc::new(Stop::new().map_err(no_thread)?);
-        let addrs = sockets.iter().map(|bound| bound.addr).collect();
         let shared = TcpShared {
             buffer_bytes_max: (limits.buffer_bytes_max / tcp_threads).max(1),
             limits: config.tcp,
@@ -71,8 +75,18 @@ impl Server {
             let handler = make_handler(udp_threads + thread);
             tcp_workers.push(TcpWorker::new(listeners, thread, shared.clone(), handler).map_err(no_thread)?);
         }
-        let cores = if config.pin { cores_for(udp_threads) } else { Vec::new() };
-        let mut server = Self { addrs, counters, stop, threads: Vec::new() };
+        let xdp_threads = xdp_ports.len();
+        let mut xdp_workers = Vec::with_capacity(xdp_threads);
+        for (thread, ports) in xdp_ports.into_iter().enumerate() {
+            let handler = make_handler(udp_threads + tcp_threads + thread);
+            let (stop, counters) = (Arc::clone(&stop), Arc::clone(&counters));
+            let intake = (config.udp_batch, Arc::clone(&drop_ports));
+            xdp_workers.push(XdpWorker::new(ports, intake, stop, counters, thread, handler));
+        }
+        let cores = |threads| if config.pin { cores_for(threads) } else { Vec::new() };
+        let (cores, xdp_cores) = (cores(udp_threads), cores(xdp_threads));
+        let Xdp { states, keeper, .. } = xdp;
+        let mut server = Self { addrs, counters, stop, xdp: states, threads: Vec::new() };
         for (thread, worker) in udp_workers.into_iter().enumerate() {
             let core = cores.get(thread).copied();
             server.spawn(format!("rokko-udp-{thread}"), move || {
@@ -83,12 +97,29 @@ impl Server {
         for (thread, worker) in tcp_workers.into_iter().enumerate() {
             server.spawn(format!("rokko-tcp-{thread}"), move || worker.run())?;
         }
+        for (thread, worker) in xdp_workers.into_iter().enumerate() {
+            let core = xdp_cores.get(thread).copied();
+            server.spawn(format!("rokko-xdp-{thread}"), move || {
+                core.into_iter().for_each(pin);
+                worker.run();
+            })?;
+        }
+        if !keeper.is_empty() {
+            let (stop, counters) = (Arc::clone(&server.stop), server.counters());
+            let keeper = Keeper::new(keeper, server.addrs.clone(), stop, counters, xdp_threads);
+            server.spawn("rokko-xdp".to_owned(), move || keeper.run())?;
+        }
         Ok(server)
     }
 
     /// The addresses listened on, in the order of [`Config::listen`], with real ports in place of port 0.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// What became of AF_XDP on each interface of the configuration.
+    pub fn xdp(&self) -> &[XdpState] {
+        &self.xdp
     }
 
     /// The counters, good also after the stop.

@@ -1,6 +1,7 @@
 //! The signal that ends the threads.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,11 @@ impl Stop {
     /// When the threads must have ended, once they were told to.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline.get().copied()
+    }
+
+    /// The descriptor that becomes readable with the signal and stays so.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
     }
 
     pub(crate) fn register(&self, epoll: &Epoll, token: u64) -> io::Result<()> {

@@ -1,9 +1,9 @@
 //! What stands in the configuration file. The doc comments are the reference that `rokko config reference` prints.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use rokko_answer::{AnyPolicy, CookieMode, Prefix, RateLimits, Settings};
+use rokko_answer::{AnyPolicy, CookieMode, Settings};
 use rokko_control::{Limits, ZoneDefaults};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,8 @@ pub(crate) struct Dns {
     pub(crate) rate: Rate,
     /// Limits for TCP (RFC 7766). All need a restart.
     pub(crate) tcp: Tcp,
+    /// Kernel bypass for UDP (AF_XDP). All need a restart.
+    pub(crate) xdp: Xdp,
 }
 
 impl Default for Dns {
@@ -113,105 +115,8 @@ impl Default for Dns {
             stop_grace_s: 5,
             rate: Rate::default(),
             tcp: Tcp::default(),
+            xdp: Xdp::default(),
         }
-    }
-}
-
-/// Response rate limiting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Rate {
-    /// Whether there are limits at all. Needs a restart.
-    pub(crate) enabled: bool,
-    /// All queries from a client prefix, whatever they are answered with.
-    pub(crate) all: u32,
-    /// Answers to a client prefix for one name.
-    pub(crate) answers: u32,
-    /// NODATA responses to a client prefix for one name.
-    pub(crate) nodata: u32,
-    /// NXDOMAIN responses to a client prefix from one zone.
-    pub(crate) nxdomain: u32,
-    /// Referrals to a client prefix from one zone.
-    pub(crate) referrals: u32,
-    /// Errors such as REFUSED to a client prefix.
-    pub(crate) errors: u32,
-    /// How many milliseconds' worth of a rate can be used at once after a pause, 1 to 60000.
-    pub(crate) burst_ms: u32,
-    /// One in so many responses over a limit, at random, is sent without records and with TC, so that a true client
-    /// asks again over TCP; the others are not sent. 0: none, 1: all. A client with DNS cookies gets BADCOOKIE instead,
-    /// and comes back with a cookie.
-    pub(crate) slip: u8,
-    /// The length of a client prefix in IPv4, 1 to 32 bits.
-    pub(crate) ipv4_prefix: u8,
-    /// The length of a client prefix in IPv6, 1 to 128 bits.
-    pub(crate) ipv6_prefix: u8,
-    /// Clients without limits: addresses or prefixes such as `192.0.2.0/24`, at most 1000.
-    pub(crate) exempt: Vec<ClientPrefix>,
-    /// Room for so many client prefixes and kinds of responses at a time, at 8 octets each; rounded up to a power of
-    /// two. Needs a restart.
-    pub(crate) entries: usize,
-    /// From so many responses over a limit per second, UDP thread and client prefix on, the kernel is told to drop the
-    /// prefix's datagrams before they are queued, so that they don't crowd out those of others. It stops when the flood
-    /// is over. 0: never.
-    pub(crate) shed_above: u32,
-    /// One in so many of the datagrams that would be dropped so is let through nevertheless, at random; so are, as a
-    /// rule, those with a server cookie. 2 to 65536.
-    pub(crate) shed_pass_one_in: u32,
-}
-
-impl Default for Rate {
-    fn default() -> Self {
-        let limits = RateLimits::default();
-        Self {
-            enabled: true,
-            all: limits.all,
-            answers: limits.answers,
-            nodata: limits.nodata,
-            nxdomain: limits.nxdomain,
-            referrals: limits.referrals,
-            errors: limits.errors,
-            burst_ms: limits.burst_ms,
-            slip: limits.slip,
-            ipv4_prefix: limits.ipv4_prefix_len,
-            ipv6_prefix: limits.ipv6_prefix_len,
-            exempt: limits.exempt.into_iter().map(ClientPrefix).collect(),
-            entries: 1 << 20,
-            shed_above: limits.shed_above,
-            shed_pass_one_in: limits.shed_pass_one_in,
-        }
-    }
-}
-
-/// An address, or a prefix in CIDR notation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub(crate) struct ClientPrefix(pub(crate) Prefix);
-
-impl TryFrom<String> for ClientPrefix {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let (addr, len) = text.split_once('/').map_or((&*text, None), |(addr, len)| (addr, Some(len)));
-        let addr: IpAddr = addr.parse().map_err(|_| format!("`{text}` is not an address or a prefix"))?;
-        let longest = if addr.is_ipv4() { 32 } else { 128 };
-        let len = match len {
-            None => longest,
-            Some(len) => len.parse().ok().filter(|&len| len <= longest).ok_or_else(|| {
-                format!("`{text}` is not a prefix: behind the slash there must be a number from 0 to {longest}")
-            })?,
-        };
-        let prefix = Prefix::new(addr, len);
-        if prefix.network() != addr {
-            return Err(format!("`{text}` has bits behind the prefix: did you mean {}/{len}?", prefix.network()));
-        }
-        Ok(Self(prefix))
-    }
-}
-
-impl From<ClientPrefix> for String {
-    fn from(prefix: ClientPrefix) -> Self {
-        format!("{}/{}", prefix.0.network(), prefix.0.len_bits())
     }
 }
 
@@ -252,6 +157,37 @@ impl Default for Tcp {
             write_buffer_bytes_max: limits.write_buffer_bytes_max,
             buffer_bytes_max: limits.buffer_bytes_max,
             backlog: limits.backlog,
+        }
+    }
+}
+
+/// Kernel bypass for UDP (AF_XDP).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Xdp {
+    /// Network interfaces whose UDP queries are taken from the driver, past the kernel's network stack and its firewall.
+    /// Needs Linux 5.10 and the capabilities `CAP_NET_ADMIN`, `CAP_NET_RAW` and `CAP_BPF`; where it does not work, the log
+    /// says why, and the kernel's sockets answer. All else, TCP too, stays with the kernel. Flag: `--xdp`.
+    pub(crate) interfaces: Vec<String>,
+    /// Threads; 0: one per queue, at most one per core.
+    pub(crate) threads: usize,
+    /// Entries of each ring of a queue, a power of two from 64 to 32768. A queue takes so many times 4 or 8 KiB.
+    pub(crate) ring_entries: u32,
+    /// Whether drivers that can write packets into the server's memory directly.
+    pub(crate) zero_copy: bool,
+    /// Microseconds that a system call polls the driver in place of interrupts, 0 to 10000; 0: interrupts.
+    pub(crate) busy_poll_us: u32,
+}
+
+impl Default for Xdp {
+    fn default() -> Self {
+        let xdp = rokko_net::xdp::XdpConfig::default();
+        Self {
+            interfaces: xdp.interfaces,
+            threads: xdp.threads,
+            ring_entries: xdp.ring_entries,
+            zero_copy: xdp.zero_copy,
+            busy_poll_us: xdp.busy_poll_us,
         }
     }
 }

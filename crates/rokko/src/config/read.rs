@@ -77,7 +77,9 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
     let net = net_config(dns);
     if let Err(error) = net.check() {
         let key = match &error {
-            rokko_net::NetError::OutOfRange { name, .. } => format!("dns.{name}"),
+            rokko_net::NetError::OutOfRange { name, .. } | rokko_net::NetError::NoPowerOfTwo { name, .. } => {
+                format!("dns.{name}")
+            }
             _ => "dns.listen".to_owned(),
         };
         wrong(&key, error.to_string());
@@ -185,6 +187,13 @@ fn net_config(dns: super::raw::Dns) -> rokko_net::Config {
             write_buffer_bytes_max: dns.tcp.write_buffer_bytes_max,
             buffer_bytes_max: dns.tcp.buffer_bytes_max,
             backlog: dns.tcp.backlog,
+        },
+        xdp: rokko_net::xdp::XdpConfig {
+            interfaces: dns.xdp.interfaces,
+            threads: dns.xdp.threads,
+            ring_entries: dns.xdp.ring_entries,
+            zero_copy: dns.xdp.zero_copy,
+            busy_poll_us: dns.xdp.busy_poll_us,
         },
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rokko_net::xdp::XdpState;
 use serde::Serialize;
 
 use super::admin::NewKey;
@@ -20,6 +21,8 @@ pub(crate) struct Started {
     pub(crate) has_demo: bool,
     pub(crate) took: Duration,
     pub(crate) dns: Vec<SocketAddr>,
+    /// What became of AF_XDP on each interface that it was asked for.
+    pub(crate) xdp: Vec<XdpState>,
     /// The URLs of the API.
     pub(crate) api: Vec<String>,
     /// SHA-256 of the API's certificate, if it serves HTTPS.
@@ -32,6 +35,7 @@ pub(crate) struct Started {
 struct Listening<'a> {
     ready: bool,
     dns: Vec<String>,
+    xdp: Vec<Bypass<'a>>,
     api: &'a [String],
     api_fingerprint: Option<&'a str>,
     data_dir: String,
@@ -39,6 +43,25 @@ struct Listening<'a> {
     /// Where the administrator's key is, if it was made at this start.
     new_key_file: Option<String>,
     pid: u32,
+}
+
+/// What scripts get about AF_XDP on one interface.
+#[derive(Serialize)]
+struct Bypass<'a> {
+    interface: &'a str,
+    on: bool,
+    /// How it works, or why it does not.
+    state: String,
+}
+
+impl<'a> From<&'a XdpState> for Bypass<'a> {
+    fn from(state: &'a XdpState) -> Self {
+        let (interface, on) = match state {
+            XdpState::On { interface, .. } => (interface, true),
+            XdpState::Off { interface, .. } => (interface, false),
+        };
+        Self { interface, on, state: state.to_string() }
+    }
 }
 
 /// Tells people on standard error and scripts on standard output.
@@ -49,6 +72,7 @@ pub(crate) fn print(started: &Started, output: &mut Output) -> Result<(), Failur
         let ready = Listening {
             ready: true,
             dns,
+            xdp: started.xdp.iter().map(Bypass::from).collect(),
             api: &started.api,
             api_fingerprint: started.fingerprint.as_deref(),
             data_dir: started.data_dir.display().to_string(),
@@ -75,6 +99,9 @@ fn text(started: &Started) -> String {
     };
     let dns: Vec<String> = started.dns.iter().map(|addr| format!("{addr} (UDP and TCP)")).collect();
     item("DNS", &dns);
+    if !started.xdp.is_empty() {
+        item("", &started.xdp.iter().map(ToString::to_string).collect::<Vec<_>>());
+    }
     item("API", &started.api);
     if let Some(fingerprint) = &started.fingerprint {
         item("", &[format!("certificate SHA-256 {fingerprint}")]);

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 
 use rokko_answer::{Counters, QTYPES_COUNTED, RCODES_COUNTED, RateClass};
-use rokko_net::CounterValues;
+use rokko_net::{CounterValues, XdpValues};
 use rokko_wire::Rcode;
 
 /// Appends all numbers of answers and network, without the closing line.
@@ -45,7 +45,7 @@ fn write_rate(counters: &Counters, shed_prefixes: usize, out: &mut String) {
 }
 
 fn write_net(net: &CounterValues, out: &mut String) {
-    let CounterValues { udp, tcp, tcp_connections } = net;
+    let CounterValues { udp, tcp, xdp, tcp_connections } = net;
     for (name, help, value) in [
         ("rokko_udp_received", "Datagrams received", udp.received),
         ("rokko_udp_received_bytes", "Octets in datagrams received", udp.received_bytes),
@@ -82,6 +82,47 @@ fn write_net(net: &CounterValues, out: &mut String) {
     family(out, "rokko_tcp_timeouts", "TCP connections closed by time-out", "timeout", timeouts);
     head(out, "rokko_tcp_connections", "Open TCP connections", "gauge");
     line(out, format_args!("rokko_tcp_connections {tcp_connections}"));
+    write_xdp(xdp, out);
+}
+
+fn write_xdp(xdp: &XdpValues, out: &mut String) {
+    for (name, help, value) in [
+        ("rokko_xdp_received", "Frames received over AF_XDP", xdp.received),
+        ("rokko_xdp_received_bytes", "Octets in datagrams received over AF_XDP", xdp.received_bytes),
+        ("rokko_xdp_answered", "Responses sent over AF_XDP", xdp.answered),
+        ("rokko_xdp_answered_bytes", "Octets in responses sent over AF_XDP", xdp.answered_bytes),
+        ("rokko_xdp_batches", "Batches of frames received over AF_XDP", xdp.batches),
+        ("rokko_xdp_send_errors", "Failed calls to send over AF_XDP", xdp.send_errors),
+    ] {
+        counter(out, name, help, value);
+    }
+    let dropped = [
+        ("not_answered", xdp.dropped),
+        ("oversized", xdp.oversized),
+        ("short", xdp.short),
+        ("malformed", xdp.malformed),
+        ("checksum", xdp.bad_checksum),
+        ("source", xdp.bad_source),
+        ("no_frame", xdp.no_frame),
+        ("kernel", xdp.rx_dropped),
+        ("rx_ring_full", xdp.rx_ring_full),
+        ("rx_invalid", xdp.rx_invalid),
+        ("tx_invalid", xdp.tx_invalid),
+    ];
+    family(out, "rokko_xdp_dropped", "Frames dropped by AF_XDP by reason", "reason", dropped);
+    let empty = [("fill", xdp.fill_ring_empty), ("tx", xdp.tx_ring_empty)];
+    family(out, "rokko_xdp_ring_empty", "How often the kernel found a ring empty", "ring", empty);
+    let passed = [
+        ("short", xdp.passed_short),
+        ("group", xdp.passed_group),
+        ("not_ip", xdp.passed_not_ip),
+        ("not_udp", xdp.passed_not_udp),
+        ("options", xdp.passed_options),
+        ("fragment", xdp.passed_fragment),
+        ("elsewhere", xdp.passed_elsewhere),
+        ("no_socket", xdp.passed_no_socket),
+    ];
+    family(out, "rokko_xdp_passed", "Frames left to the kernel by reason", "reason", passed);
 }
 
 fn rcode_text(rcode: u16) -> String {

@@ -39,6 +39,9 @@ pub(crate) struct UpArgs {
     /// Where DNS is served, over UDP and TCP; repeatable [default: `127.0.0.1:5300` and `[::1]:5300`].
     #[arg(long, value_name = "ADDR:PORT")]
     dns_listen: Vec<SocketAddr>,
+    /// Take UDP queries from these network interfaces past the kernel's network stack (AF_XDP). Needs root or capabilities.
+    #[arg(long, value_name = "IFACE", value_delimiter = ',')]
+    xdp: Vec<String>,
     /// Where the API is served; repeatable. Plain HTTP on loopback, HTTPS elsewhere [default: 127.0.0.1:8053].
     #[arg(long, value_name = "ADDR:PORT")]
     api_listen: Vec<SocketAddr>,
@@ -57,6 +60,7 @@ const AFTER_HELP: &str = "\
 Port 0 takes a free port. To serve port 53 without being root, give the program the capability:
   setcap cap_net_bind_service=+ep $(command -v rokko)
 or, in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE
+For --xdp add CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and LimitMEMLOCK=infinity.
 
 The first start takes the administrator's key from ROKKO_API_KEY if that is set, else makes one. It is printed once and
 kept in DIR/admin.key.
@@ -97,6 +101,9 @@ fn configuration(args: &UpArgs) -> Result<Config, Failure> {
     if !args.dns_listen.is_empty() {
         config.net.listen.clone_from(&args.dns_listen);
         config.dns_listen_is_default = false;
+    }
+    if !args.xdp.is_empty() {
+        config.net.xdp.interfaces.clone_from(&args.xdp);
     }
     if !args.api_listen.is_empty() {
         config.api_listen.clone_from(&args.api_listen);

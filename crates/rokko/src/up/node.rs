@@ -67,6 +67,7 @@ impl Node {
             zones,
             took,
             dns: net.local_addrs().to_vec(),
+            xdp: net.xdp().to_vec(),
             api: api.urls(),
             has_demo: demo::exists(&control),
             fingerprint: api.fingerprint(),
