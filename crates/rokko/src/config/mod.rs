@@ -5,6 +5,7 @@
 //! ```
 
 pub(crate) mod command;
+mod rate;
 mod raw;
 mod read;
 mod reference;

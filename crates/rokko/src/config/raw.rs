@@ -8,6 +8,7 @@ use rokko_control::{Limits, ZoneDefaults};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rate::Rate;
 use super::{DEFAULT_API_LISTEN, DEFAULT_DATA_DIR, DEFAULT_DNS_LISTEN};
 
 /// The whole file.

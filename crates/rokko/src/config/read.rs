@@ -4,16 +4,13 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
 
-use rokko_answer::{RATE_ENTRIES_MAX, RATE_ENTRIES_MIN, RATE_MAX, RateLimits, Settings};
+use rokko_answer::Settings;
 use rokko_control::{Limits, ZoneDefaults};
 use toml::de::DeTable;
 
-use super::raw::{Rate, Raw};
+use super::raw::Raw;
 use super::{Config, TlsFiles};
 use crate::failure::Failure;
-
-/// Most prefixes without rate limits: each query over a limit is held against all.
-const EXEMPT_MAX: usize = 1000;
 
 /// Reads and checks a file; `None` gives the defaults.
 pub(crate) fn load(file: Option<&Path>) -> Result<Config, Failure> {
@@ -41,14 +38,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, Failure> {
 /// Turns what was read into a configuration, and tells `wrong` the key and the fault of each bad value.
 fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, String)) -> Config {
     let Raw { data_dir, dns, api, zones, limits, log } = raw;
-    within(wrong, "dns.udp_payload_max", dns.udp_payload_max, 512, 4096);
-    within(wrong, "dns.cookie_secret_hours", dns.cookie_secret_hours, 1, 840);
-    within(wrong, "dns.cname_chain_max", dns.cname_chain_max, 1, u8::MAX);
-    check_rate(&dns.rate, wrong);
-    within(wrong, "dns.stop_grace_s", dns.stop_grace_s, 0, 300);
-    for (key, text) in [("dns.nsid", &dns.nsid), ("dns.version", &dns.version), ("dns.identity", &dns.identity)] {
-        within(wrong, key, text.len(), 0, 255);
-    }
+    check_dns(&dns, wrong);
     within(wrong, "limits.zone_records_max", limits.zone_records_max, 1, u64::from(u32::MAX));
     within(wrong, "limits.requests_max", limits.requests_max, 1, 1_000_000);
     within(wrong, "limits.queue_max", limits.queue_max, 1, 1_000_000);
@@ -116,6 +106,17 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
     }
 }
 
+fn check_dns(dns: &super::raw::Dns, wrong: &mut dyn FnMut(&str, String)) {
+    within(wrong, "dns.udp_payload_max", dns.udp_payload_max, 512, 4096);
+    within(wrong, "dns.cookie_secret_hours", dns.cookie_secret_hours, 1, 840);
+    within(wrong, "dns.cname_chain_max", dns.cname_chain_max, 1, u8::MAX);
+    dns.rate.check(wrong);
+    within(wrong, "dns.stop_grace_s", dns.stop_grace_s, 0, 300);
+    for (key, text) in [("dns.nsid", &dns.nsid), ("dns.version", &dns.version), ("dns.identity", &dns.identity)] {
+        within(wrong, key, text.len(), 0, 255);
+    }
+}
+
 fn answer_settings(dns: &super::raw::Dns) -> Settings {
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     Settings {
@@ -128,44 +129,7 @@ fn answer_settings(dns: &super::raw::Dns) -> Settings {
         cookies: dns.cookies.into(),
         cname_chain_max: dns.cname_chain_max,
         extended_errors: dns.extended_errors,
-        rate: rate_limits(&dns.rate),
-    }
-}
-
-fn check_rate(rate: &Rate, wrong: &mut dyn FnMut(&str, String)) {
-    within(wrong, "dns.rate.entries", rate.entries, RATE_ENTRIES_MIN, RATE_ENTRIES_MAX);
-    for (key, value) in [
-        ("dns.rate.all", rate.all),
-        ("dns.rate.answers", rate.answers),
-        ("dns.rate.nodata", rate.nodata),
-        ("dns.rate.nxdomain", rate.nxdomain),
-        ("dns.rate.referrals", rate.referrals),
-        ("dns.rate.errors", rate.errors),
-    ] {
-        within(wrong, key, value, 0, RATE_MAX);
-    }
-    within(wrong, "dns.rate.burst_ms", rate.burst_ms, 1, 60_000);
-    within(wrong, "dns.rate.ipv4_prefix", rate.ipv4_prefix, 1, 32);
-    within(wrong, "dns.rate.ipv6_prefix", rate.ipv6_prefix, 1, 128);
-    within(wrong, "dns.rate.shed_pass_one_in", rate.shed_pass_one_in, 2, 65_536);
-    within(wrong, "dns.rate.exempt", rate.exempt.len(), 0, EXEMPT_MAX);
-}
-
-fn rate_limits(rate: &Rate) -> RateLimits {
-    RateLimits {
-        all: rate.all,
-        answers: rate.answers,
-        nodata: rate.nodata,
-        nxdomain: rate.nxdomain,
-        referrals: rate.referrals,
-        errors: rate.errors,
-        burst_ms: rate.burst_ms,
-        slip: rate.slip,
-        ipv4_prefix_len: rate.ipv4_prefix,
-        ipv6_prefix_len: rate.ipv6_prefix,
-        exempt: rate.exempt.iter().map(|prefix| prefix.0).collect(),
-        shed_above: rate.shed_above,
-        shed_pass_one_in: rate.shed_pass_one_in,
+        rate: dns.rate.limits(),
     }
 }
 
@@ -198,7 +162,13 @@ fn net_config(dns: super::raw::Dns) -> rokko_net::Config {
     }
 }
 
-fn within<T: Copy + PartialOrd + Display>(wrong: &mut dyn FnMut(&str, String), key: &str, value: T, min: T, max: T) {
+pub(super) fn within<T: Copy + PartialOrd + Display>(
+    wrong: &mut dyn FnMut(&str, String),
+    key: &str,
+    value: T,
+    min: T,
+    max: T,
+) {
     if value < min || value > max {
         wrong(key, format!("found {value}, expected {min} to {max}"));
     }
