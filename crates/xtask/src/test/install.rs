@@ -8,8 +8,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// A program that tests start, and the Debian package that has it.
-const PROGRAMS: &[(&str, &str)] = &[
+/// A program that is started, and the Debian package that has it.
+pub(crate) type Program = (&'static str, &'static str);
+
+/// The programs that tests start.
+const PROGRAMS: &[Program] = &[
     ("cc", "gcc"),
     ("g++", "g++"),
     ("knotd", "knot"),
@@ -55,17 +58,35 @@ fn venv() -> PathBuf {
     shell::target_dir().join("test-venv")
 }
 
-/// Installs what is not there; names the package that cannot be installed and why.
+/// Installs what the tests need and is not there; names the package that cannot be installed and why.
 pub(crate) fn run() -> Result<()> {
+    let mut packages = missing(PROGRAMS)?;
+    if !has_python_venv() {
+        packages.push("python3-venv");
+    }
+    install(&packages)?;
+    check(PROGRAMS)?;
+    python().context("the Python clients could not be installed")
+}
+
+/// Installs those of some programs that are not there.
+pub(crate) fn install_programs(programs: &[Program]) -> Result<()> {
+    install(&missing(programs)?)?;
+    check(programs)
+}
+
+/// The packages of the programs that are not there.
+fn missing(programs: &[Program]) -> Result<Vec<&'static str>> {
     let mut packages = Vec::new();
-    for (program, package) in PROGRAMS {
+    for (program, package) in programs {
         if !shell::has_program(program)? && !packages.contains(package) {
             packages.push(*package);
         }
     }
-    if !has_python_venv() {
-        packages.push("python3-venv");
-    }
+    Ok(packages)
+}
+
+fn install(packages: &[&str]) -> Result<()> {
     if !packages.is_empty() {
         as_root("apt-get update --quiet", &[]).context("the package lists could not be fetched")?;
     }
@@ -73,12 +94,16 @@ pub(crate) fn run() -> Result<()> {
         println!("installing {package}");
         as_root(INSTALL, &[package]).with_context(|| format!("the package {package} could not be installed"))?;
     }
-    for (program, package) in PROGRAMS {
+    Ok(())
+}
+
+fn check(programs: &[Program]) -> Result<()> {
+    for (program, package) in programs {
         if !shell::has_program(program)? {
             bail!("the package {package} is installed and yet there is no {program}");
         }
     }
-    python().context("the Python clients could not be installed")
+    Ok(())
 }
 
 /// Runs a shell script as root: directly, or by sudo without a password.

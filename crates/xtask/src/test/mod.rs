@@ -3,7 +3,7 @@
 //! A failed step does not keep the later ones from running. The last line counts: each test of `cargo test`, and each
 //! other check (a step, or a fuzz target) as one.
 
-mod install;
+pub(crate) mod install;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -1,0 +1,101 @@
+//! Rokko.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{API_KEY, Place, Server, fill, free_port, fresh};
+use crate::data::Set;
+use crate::report::{Bench, progress};
+
+/// How long a start may take.
+const START_LIMIT: Duration = Duration::from_secs(1200);
+/// What lies in a data folder that holds its whole set, and by which program it was made.
+const MARKER: &str = "filled-by";
+
+/// Starts on a store that holds the set.
+pub(super) fn start(bench: &Bench, set: Set, place: &Place) -> Result<Server> {
+    let (data, _) = filled(bench, set)?;
+    start_on(bench, &data, place)
+}
+
+fn start_on(bench: &Bench, data: &Path, place: &Place) -> Result<Server> {
+    let api = free_port()?;
+    let config = data.join("bench.toml");
+    let limits = if place.usual_limits { LIMITS_USUAL } else { LIMITS_ABOVE_LOAD };
+    fs::write(&config, format!("{CONFIGURATION}{limits}"))?;
+    let mut command = place.command(&bench.rokko);
+    command.arg("up").arg("--config").arg(config).arg("--data-dir").arg(data);
+    command.args(["--dns-listen", &place.dns.to_string(), "--api-listen", &api.to_string()]);
+    if let Some(interface) = &place.xdp {
+        command.args(["--xdp", interface]);
+    }
+    command.env("ROKKO_API_KEY", API_KEY);
+    Ok(Server::spawn("Rokko", command, data, place)?.with_api(api))
+}
+
+/// One thread of each kind, and no limit on what one client does over TCP.
+const CONFIGURATION: &str = "[log]\nlevel = \"warn\"\n[dns]\nthreads = 1\n[dns.tcp]\nthreads = 1\n\
+                             connections_per_client_max = 4000\n";
+
+/// Rate limits as they come, for loopback addresses too.
+const LIMITS_USUAL: &str = "[dns.rate]\nexempt = []\n";
+
+/// Rate limits at work that no load reaches.
+const LIMITS_ABOVE_LOAD: &str = "[dns.rate]\nexempt = []\nall = 1000000000\nanswers = 1000000000\nnodata = 1000000000\n\
+                                 nxdomain = 1000000000\nreferrals = 1000000000\nerrors = 1000000000\n";
+
+/// A data folder with the set, and the seconds that filling it took, 0 if it was there. One that the same program has
+/// filled is used again.
+pub(crate) fn filled(bench: &Bench, set: Set) -> Result<(PathBuf, f64)> {
+    let data = bench.folder.join(format!("rokko-{}", set.slug()));
+    let version = version(&bench.rokko)?;
+    if fs::read_to_string(data.join(MARKER)).is_ok_and(|found| found == version) {
+        return Ok((data, 0.0));
+    }
+    fresh(&data)?;
+    let seconds = match set {
+        Set::Small(count) => fill_by_api(bench, &data, count)?,
+        Set::Big(_) | Set::Registry(_) => {
+            let (_, input) = set.files(&bench.folder)?;
+            import(bench, &data, &input)?
+        }
+    };
+    fs::write(data.join(MARKER), version)?;
+    progress(&format!("Rokko was filled with {} in {seconds:.1} s", set.title()));
+    Ok((data, seconds))
+}
+
+fn fill_by_api(bench: &Bench, data: &Path, count: usize) -> Result<f64> {
+    let mut server = start_on(bench, data, &Place::loopback()?)?;
+    let api = server.api()?;
+    let start = Instant::now();
+    let url = format!("http://{api}/v1/zones?limit=1");
+    let agent = fill::agent();
+    while !agent.get(&url).header("X-API-Key", API_KEY).call().is_ok_and(|response| response.status() == 200) {
+        server.is_alive()?;
+        ensure!(start.elapsed() < START_LIMIT, "Rokko's API did not answer within {START_LIMIT:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    fill::fill(api, 0, count)
+}
+
+/// Imports files into a new data folder of a stopped node; returns the seconds that it took.
+pub(crate) fn import(bench: &Bench, data: &Path, input: &Path) -> Result<f64> {
+    fresh(data)?;
+    let start = Instant::now();
+    let mut command = Command::new(&bench.rokko);
+    command.args(["zone", "import"]).arg(input).arg("--data-dir").arg(data);
+    let output = command.stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "the import failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// What tells one build of the program from another.
+fn version(program: &Path) -> Result<String> {
+    let metadata = fs::metadata(program).with_context(|| program.display().to_string())?;
+    Ok(format!("{} octets, {:?}", metadata.len(), metadata.modified()?))
+}
