@@ -83,7 +83,7 @@ mod op {
 }
 
 /// Start of the IP header (`SKF_NET_OFF`), as the two's complement of a negative offset.
-const IP_HEADER: u32 = 0_u32.wrapping_sub(0x20_0000);
+const IP_HEADER: u32 = 0_u32.wrapping_sub(0x10_0000);
 /// A random number (`SKF_AD_OFF + SKF_AD_RANDOM`).
 const RANDOM: u32 = 0_u32.wrapping_sub(0x1000).wrapping_add(56);
 const IPV4_SOURCE: u32 = IP_HEADER.wrapping_add(12);
@@ -150,6 +150,109 @@ fn words_of(addr: IpAddr) -> (Vec<u32>, u32) {
             let octets = addr.octets();
             let words = octets.chunks_exact(4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
             (words.collect(), IPV6_SOURCE)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets so few through that none of a test's datagrams is among them.
+    const HARDLY_ANY: u32 = u32::MAX;
+
+    fn shed(prefixes: &[(&str, u8)], pass_one_in: u32) -> Shed {
+        let prefixes = prefixes.iter().map(|(addr, len)| (addr.parse().unwrap(), *len)).collect();
+        Shed { prefixes, pass_one_in, spare: None }
+    }
+
+    /// How many of `count` datagrams from `source` the socket gets; over loopback they are there when they are sent.
+    fn passed(server: &UdpSocket, source: &str, datagram: &[u8], count: usize) -> usize {
+        server.set_nonblocking(true).unwrap();
+        let client = UdpSocket::bind((source, 0)).unwrap();
+        client.connect(server.local_addr().unwrap()).unwrap();
+        let mut room = [0; 512];
+        (0..count)
+            .filter(|_| {
+                client.send(datagram).unwrap();
+                server.recv_from(&mut room).is_ok_and(|(length, _)| length == datagram.len())
+            })
+            .count()
+    }
+
+    #[test]
+    fn prefixes_of_ipv4_are_shed() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let flood = shed(&[("127.0.2.0", 24), ("2001:db8::", 56), ("127.0.3.7", 32), ("127.0.4.0", 31)], HARDLY_ANY);
+        apply(&server, true, &flood).unwrap();
+        for (source, is_shed) in [
+            ("127.0.1.255", false),
+            ("127.0.2.0", true),
+            ("127.0.2.255", true),
+            ("127.0.3.6", false),
+            ("127.0.3.7", true),
+            ("127.0.3.8", false),
+            ("127.0.4.1", true),
+            ("127.0.4.2", false),
+        ] {
+            assert_eq!(passed(&server, source, b"datagram", 10), if is_shed { 0 } else { 10 }, "{source}");
+        }
+        assert_eq!(kernel_drops(&server).unwrap(), 40);
+        apply(&server, true, &Shed::default()).unwrap();
+        assert_eq!(passed(&server, "127.0.2.1", b"datagram", 10), 10);
+        apply(&server, true, &Shed::default()).unwrap();
+    }
+
+    #[test]
+    fn prefixes_of_ipv6_are_shed() {
+        let server = UdpSocket::bind("[::1]:0").unwrap();
+        for (prefixes, is_shed) in [
+            (&[("::", 56)][..], true),
+            (&[("::1", 128)], true),
+            (&[("::", 127)], true),
+            (&[("::2", 127)], false),
+            (&[("::", 128)], false),
+            (&[("0:0:0:100::", 56)], false),
+            (&[("0:0:1::", 48), ("0:1::", 32), ("8000::", 1), ("::1:0:0", 96), ("127.0.0.0", 8)], false),
+            (&[("0:0:1::", 48), ("::", 1)], true),
+        ] {
+            apply(&server, false, &shed(prefixes, HARDLY_ANY)).unwrap();
+            assert_eq!(passed(&server, "::1", b"datagram", 10), if is_shed { 0 } else { 10 }, "{prefixes:?}");
+        }
+    }
+
+    #[test]
+    fn as_many_prefixes_as_there_may_be_are_taken() {
+        let prefixes = |octets: &dyn Fn(u8) -> IpAddr, len| (0..100).map(|n| (octets(n), len)).collect();
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut flood = shed(&[], HARDLY_ANY);
+        flood.prefixes = prefixes(&|n| IpAddr::from([127, 0, n, 0]), 24);
+        apply(&server, true, &flood).unwrap();
+        assert_eq!(passed(&server, "127.0.63.1", b"datagram", 1), 0);
+        assert_eq!(passed(&server, "127.0.64.1", b"datagram", 1), 1);
+        let server = UdpSocket::bind("[::1]:0").unwrap();
+        flood.prefixes = prefixes(&|n| IpAddr::from([0, 0, 0, 0, 0, 0, 0, u16::from(64 - n.min(63))]), 128);
+        apply(&server, false, &flood).unwrap();
+        assert_eq!(passed(&server, "::1", b"datagram", 1), 0);
+    }
+
+    #[test]
+    fn one_in_so_many_passes() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        apply(&server, true, &shed(&[("127.0.2.0", 24)], 4)).unwrap();
+        let count = passed(&server, "127.0.2.1", b"datagram", 4000);
+        assert!((800..1200).contains(&count), "{count}");
+        apply(&server, true, &shed(&[("127.0.2.0", 24)], 1)).unwrap();
+        assert_eq!(passed(&server, "127.0.2.1", b"datagram", 10), 10);
+    }
+
+    #[test]
+    fn a_mark_near_the_end_spares() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let spare = Some(Spare { from_end: 6, value: u32::from_be_bytes(*b"mark") });
+        apply(&server, true, &Shed { spare, ..shed(&[("127.0.2.0", 24)], HARDLY_ANY) }).unwrap();
+        for (datagram, passes) in [("xmark12", 1), ("mark12", 1), ("mark1", 0), ("mark123", 0), ("k12", 0), ("", 0)] {
+            assert_eq!(passed(&server, "127.0.2.1", datagram.as_bytes(), 1), passes, "{datagram}");
         }
     }
 }

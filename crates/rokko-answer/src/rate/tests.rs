@@ -5,7 +5,7 @@ use super::*;
 const NOW_MS: u64 = 1_800_000_000_000;
 
 fn table() -> Arc<RateTable> {
-    Arc::new(RateTable::new(1 << 12, [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03]))
+    Arc::new(RateTable::new(1 << 12, [1, 2]))
 }
 
 fn addr(text: &str) -> IpAddr {

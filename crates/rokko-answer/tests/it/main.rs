@@ -5,4 +5,5 @@
 mod dialogue;
 mod exchange;
 mod random;
+mod rate;
 mod zonefile;

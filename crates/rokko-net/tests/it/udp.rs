@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use rokko_net::Config;
+use socket2::{Domain, Socket, Type};
 
 use crate::support::{Echo, config, start, udp_ask, udp_client, udp_receive, until};
 
@@ -134,4 +135,30 @@ fn handlers_tick_without_traffic() {
     let before = *echo.ticks.lock().unwrap();
     drop(server);
     assert!(*echo.ticks.lock().unwrap() >= before + 2, "both threads tick once more at the end");
+}
+
+#[test]
+fn nothing_is_sent_to_ports_that_reflect() {
+    let client = udp_client("127.0.0.1:9".parse().unwrap());
+    let port = client.local_addr().unwrap().port();
+    let server = start(Config { drop_source_ports: vec![7, port], ..config(&["127.0.0.1:0"]) });
+    client.connect(server.local_addrs()[0]).unwrap();
+    client.send(b"reflected").unwrap();
+    assert_eq!(udp_ask(server.local_addrs()[0], "hello"), "hello");
+    let udp = until(&server, |values| values.udp.received == 2 && values.udp.answered == 1).udp;
+    assert_eq!((udp.source_port, udp.dropped), (1, 0));
+}
+
+#[test]
+fn a_query_from_the_address_that_it_goes_to_is_not_answered() {
+    let server = start(config(&["127.0.0.1:0"]));
+    let addr = server.local_addrs()[0];
+    // Bound to the wildcard address, so that what goes to the server's is the server's.
+    let client = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    client.set_reuse_port(true).unwrap();
+    client.bind(&SocketAddr::from(([0, 0, 0, 0], addr.port())).into()).unwrap();
+    client.send_to(b"to myself", &addr.into()).unwrap();
+    assert_eq!(udp_ask(addr, "hello"), "hello");
+    let udp = until(&server, |values| values.udp.received == 2 && values.udp.answered == 1).udp;
+    assert_eq!((udp.own_address, udp.dropped), (1, 0));
 }
