@@ -29,7 +29,7 @@ impl Server {
     fn new(rate: RateLimits) -> Self {
         let catalog = Catalog::new(3);
         let zone = zone(ZONE, "example.");
-        catalog.publish([(zone.apex().clone(), Some(zone.into()))]);
+        catalog.publish([("example.".parse().unwrap(), Some(zone))]);
         let settings = Settings { rate, nsid: b"node".to_vec(), ..Settings::default() };
         let table = Arc::new(RateTable::new(0, [1, 2]));
         let answerer = Answerer::new(settings, CookieSecrets::default()).with_rate_table(table);

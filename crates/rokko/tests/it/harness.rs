@@ -75,6 +75,13 @@ impl Node {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
+    /// Its resident memory.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim_end_matches("kB").trim().parse().unwrap()
+    }
+
     /// Waits for the end; returns the exit code and what is left of the log.
     pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let deadline = Instant::now() + PATIENCE;
