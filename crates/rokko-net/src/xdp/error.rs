@@ -75,8 +75,9 @@ pub enum XdpError {
 }
 
 /// Bits of the capabilities in `/proc/self/status`.
-const CAPABILITIES: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (39, "CAP_BPF")];
-/// What stands for those that newer kernels have split off.
+const CAPABILITIES: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (CAP_BPF, "CAP_BPF")];
+const CAP_BPF: u32 = 39;
+/// What `CAP_BPF` was split off from.
 const CAP_SYS_ADMIN: u32 = 21;
 
 impl XdpError {
@@ -104,7 +105,7 @@ fn missing_capabilities() -> String {
 
 fn missing_of(effective: u64) -> String {
     let has = |bit: u32| effective >> bit & 1 == 1;
-    let missing = CAPABILITIES.iter().filter(|(bit, _)| !has(*bit) && !(*bit == 39 && has(CAP_SYS_ADMIN)));
+    let missing = CAPABILITIES.iter().filter(|(bit, _)| !(has(*bit) || *bit == CAP_BPF && has(CAP_SYS_ADMIN)));
     missing.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 

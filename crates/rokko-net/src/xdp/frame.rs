@@ -90,17 +90,14 @@ impl Headers {
             }
         }
         let packet = frame.get(link_len..).ok_or(Fault::Short)?;
-        let (ip, source, destination, udp_len_max) = match ethertype {
+        let (ip, source, destination, ip_content) = match ethertype {
             ETHERTYPE_IPV4 => read_ipv4(packet)?,
             ETHERTYPE_IPV6 => read_ipv6(packet)?,
             _ => return Err(Fault::Malformed),
         };
-        let udp = packet.get(ip..).ok_or(Fault::Short)?;
+        let udp = packet.get(ip..ip + ip_content).ok_or(Fault::Short)?;
         let udp_len = usize::from(word(udp, 4)?);
-        if udp_len < UDP_BYTES || udp_len > udp_len_max {
-            return Err(Fault::Malformed);
-        }
-        let datagram = udp.get(..udp_len).ok_or(Fault::Short)?;
+        let datagram = udp.get(..udp_len).filter(|datagram| datagram.len() >= UDP_BYTES).ok_or(Fault::Malformed)?;
         let (source_port, destination_port) = (word(datagram, 0)?, word(datagram, 2)?);
         if source_port == 0 || !is_answerable(source) || source == destination || frame[MAC_BYTES] & 1 != 0 {
             return Err(Fault::Source);

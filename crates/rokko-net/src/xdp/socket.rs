@@ -298,8 +298,7 @@ impl Socket {
                 match error.raw_os_error() {
                     // In copy mode: there is more to send than goes at once.
                     Some(libc::EAGAIN) if left < before => {}
-                    Some(libc::EAGAIN) => break,
-                    Some(libc::EBUSY | libc::ENOBUFS | libc::EINTR) => break,
+                    Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS | libc::EINTR) => break,
                     _ => return Err(error),
                 }
             } else {

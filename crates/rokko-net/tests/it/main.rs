@@ -7,3 +7,4 @@ mod stop;
 mod support;
 mod tcp;
 mod udp;
+mod xdp;
