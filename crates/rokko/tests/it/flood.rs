@@ -42,7 +42,9 @@ impl Flood {
     /// Sends as fast as it can from 127.0.0.0/24 until it is told to stop.
     fn run(&self, server: SocketAddr) {
         let sockets: Vec<_> = (1..=8).map(|host| udp(&format!("127.0.0.{host}"), server)).collect();
-        sockets.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
+        for socket in &sockets {
+            socket.set_nonblocking(true).unwrap();
+        }
         let mut number = 0;
         while !self.stop.load(Ordering::Relaxed) {
             for socket in &sockets {
@@ -51,7 +53,9 @@ impl Flood {
                 self.take(socket);
             }
         }
-        sockets.iter().for_each(|socket| self.take(socket));
+        for socket in &sockets {
+            self.take(socket);
+        }
     }
 
     fn take(&self, socket: &UdpSocket) {
