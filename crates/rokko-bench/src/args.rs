@@ -12,7 +12,7 @@ use crate::load::{Pace, TcpLoad, UdpLoad, run_tcp, run_udp};
 use crate::peers::Peer;
 use crate::report::{Bench, say};
 use crate::scenario::query::How;
-use crate::scenario::{change, churn, flood, import, memory, query, scale, tcp};
+use crate::scenario::{change, churn, flood, import, memory, query, scale, tcp, xdp};
 
 /// Measure Rokko beside its peers.
 #[derive(Parser)]
@@ -110,6 +110,24 @@ pub(crate) enum What {
         seconds: u64,
         #[command(flatten)]
         peers: PeerArgs,
+    },
+    /// Rokko and Knot with `AF_XDP` and without, on veth between network namespaces; needs root.
+    Xdp {
+        /// How many zones of six records.
+        #[arg(long, default_value_t = 100_000)]
+        zones: usize,
+        /// How the load is sent.
+        #[arg(long, value_enum, default_value = "xdp")]
+        by: xdp::By,
+        /// Seconds of load in each turn.
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Queries in flight.
+        #[arg(long, default_value_t = 128)]
+        in_flight: usize,
+        /// So many queries a second, whatever comes back, in place of a number in flight.
+        #[arg(long)]
+        rate: Option<f64>,
     },
     /// Memory per zone, and the time of a cold start.
     Memory {
@@ -257,6 +275,10 @@ impl What {
             }
             What::Tcp { zones, connections, in_flight, seconds, peers } => {
                 tcp::run(bench, Set::Small(*zones), *connections, *in_flight, *seconds, &peers.peers)
+            }
+            What::Xdp { zones, by, seconds, in_flight, rate } => {
+                let pace = rate.map_or(Pace::Closed(*in_flight), Pace::Open);
+                xdp::run(bench, Set::Small(*zones), xdp::How { by: *by, pace, seconds: *seconds })
             }
             What::Memory { zones, peer_zones, peers } => memory::run(bench, *zones, *peer_zones, &peers.peers),
             What::Start { zones, peers } => memory::run_start(bench, Set::Small(*zones), &peers.peers),

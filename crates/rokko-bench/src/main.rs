@@ -4,6 +4,7 @@
 //! data       zones and queries made up from a seed
 //! load       UDP, TCP and floods; what came of them
 //! peers      the servers: configuration, start, stop
+//! netns      network namespaces for AF_XDP
 //! scenario   what is measured, a subcommand each
 //! stats, cpu, report, plot    figures, and how they are shown
 //! ```
@@ -15,6 +16,7 @@ mod args;
 mod cpu;
 mod data;
 mod load;
+mod netns;
 mod peers;
 mod plot;
 mod report;

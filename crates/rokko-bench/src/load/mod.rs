@@ -1,9 +1,10 @@
-//! Load over UDP and TCP, and what came of it.
+//! Load over UDP, TCP and `AF_XDP`, and what came of it.
 
 mod flood;
 mod flow;
 mod tcp;
 mod udp;
+mod xdp;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use hdrhistogram::Histogram;
 pub(crate) use flood::flood;
 pub(crate) use tcp::{TcpLoad, run as run_tcp};
 pub(crate) use udp::{UdpLoad, run as run_udp};
+pub(crate) use xdp::{XdpLoad, run as run_xdp};
 
 /// The longest latency that is told apart, in nanoseconds.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
@@ -86,6 +88,15 @@ impl Outcome {
 
 /// How long after its end a load still takes answers.
 const LINGER: Duration = Duration::from_millis(200);
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count that is not negative")]
+fn whole(number: f64) -> usize {
+    number as usize
+}
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, sendmmsg, setsockopt, s
 use nix::sys::time::TimeSpec;
 
 use super::flow::Flow;
-use super::{LINGER, Outcome, Pace};
+use super::{LINGER, Outcome, Pace, nanos, whole};
 use crate::data::{QUERY_LEN_MAX, Queries};
 
 /// Datagrams per system call.
@@ -228,13 +228,4 @@ impl Loop {
             }
         }
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count that is not negative")]
-fn whole(number: f64) -> usize {
-    number as usize
 }

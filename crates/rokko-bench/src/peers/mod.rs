@@ -88,7 +88,7 @@ impl Peer {
             return rokko::start(bench, set, place);
         }
         let (zones, _) = set.files(&bench.folder)?;
-        let folder = fresh(&bench.folder.join(format!("{self:?}").to_lowercase()))?;
+        let folder = fresh(&bench.folder.join(place.folder(&format!("{self:?}"))))?;
         match self {
             Peer::Rokko => bail!("Rokko was started above"),
             Peer::Nsd => nsd::start(&folder, &zones, place),

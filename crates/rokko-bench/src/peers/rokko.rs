@@ -18,7 +18,7 @@ const MARKER: &str = "filled-by";
 
 /// Starts on a store that holds the set.
 pub(super) fn start(bench: &Bench, set: Set, place: &Place) -> Result<Server> {
-    let (data, _) = filled(bench, set)?;
+    let (data, _) = filled_at(bench, set, &place.folder(&format!("rokko-{}", set.slug())))?;
     start_on(bench, &data, place)
 }
 
@@ -45,13 +45,17 @@ const CONFIGURATION: &str = "[log]\nlevel = \"warn\"\n[dns]\nthreads = 1\n[dns.t
 const LIMITS_USUAL: &str = "[dns.rate]\nexempt = []\n";
 
 /// Rate limits at work that no load reaches.
-const LIMITS_ABOVE_LOAD: &str = "[dns.rate]\nexempt = []\nall = 1000000000\nanswers = 1000000000\nnodata = 1000000000\n\
-                                 nxdomain = 1000000000\nreferrals = 1000000000\nerrors = 1000000000\n";
+const LIMITS_ABOVE_LOAD: &str = "[dns.rate]\nexempt = []\nall = 1000000\nanswers = 1000000\nnodata = 1000000\n\
+                                 nxdomain = 1000000\nreferrals = 1000000\nerrors = 1000000\n";
 
 /// A data folder with the set, and the seconds that filling it took, 0 if it was there. One that the same program has
 /// filled is used again.
 pub(crate) fn filled(bench: &Bench, set: Set) -> Result<(PathBuf, f64)> {
-    let data = bench.folder.join(format!("rokko-{}", set.slug()));
+    filled_at(bench, set, &format!("rokko-{}", set.slug()))
+}
+
+fn filled_at(bench: &Bench, set: Set, folder: &str) -> Result<(PathBuf, f64)> {
+    let data = bench.folder.join(folder);
     let version = version(&bench.rokko)?;
     if fs::read_to_string(data.join(MARKER)).is_ok_and(|found| found == version) {
         return Ok((data, 0.0));

@@ -25,12 +25,19 @@ pub(crate) struct Place {
     pub(crate) xdp: Option<String>,
     /// Whether Rokko limits rates as it does unless told otherwise, and not above any load.
     pub(crate) usual_limits: bool,
+    /// What tells this server from another one of the same kind.
+    pub(crate) label: Option<&'static str>,
 }
 
 impl Place {
     /// A free port of the loopback address.
     pub(crate) fn loopback() -> Result<Self> {
-        Ok(Self { dns: free_port()?, netns: None, xdp: None, usual_limits: false })
+        Ok(Self { dns: free_port()?, netns: None, xdp: None, usual_limits: false, label: None })
+    }
+
+    /// The name of a folder for a server at this place.
+    pub(crate) fn folder(&self, name: &str) -> String {
+        self.label.map_or_else(|| name.to_owned(), |label| format!("{name}-{label}")).to_lowercase()
     }
 
     /// A command that runs at this place.
@@ -44,7 +51,7 @@ impl Place {
 
 /// A running server; it ends when this is dropped.
 pub(crate) struct Server {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) dns: SocketAddr,
     /// Where the HTTP API listens, for those that have one.
     pub(crate) api: Option<SocketAddr>,
@@ -56,13 +63,14 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server on its core; its output goes to a file in `folder`.
-    pub(super) fn spawn(name: &'static str, mut command: Command, folder: &Path, place: &Place) -> Result<Self> {
+    pub(super) fn spawn(name: &str, mut command: Command, folder: &Path, place: &Place) -> Result<Self> {
         let log = File::create(folder.join("server.log"))?;
         cpu::pin(SERVER_CORE)?;
         let started = Instant::now();
         let spawned = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         cpu::pin(LOAD_CORE)?;
         let child = spawned.with_context(|| format!("{name} can't be started"))?;
+        let name = place.label.map_or_else(|| name.to_owned(), |label| format!("{name}, {label}"));
         Ok(Self { name, dns: place.dns, api: None, folder: folder.to_owned(), started, child })
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn run(bench: &Bench, set: Set, changes: usize, added: usize, peers: 
             let mut added_ms = measure_added(peer, &server, added)?;
             rows(bench, "a zone added, until the answer, ms", &server, &mut added_ms);
         }
-        bench.row("memory after / before", server.name, &[server.memory_bytes() / before]);
+        bench.row("memory after / before", &server.name, &[server.memory_bytes() / before]);
     }
     bench.flush();
     Ok(())
@@ -51,8 +51,8 @@ pub(crate) fn run(bench: &Bench, set: Set, changes: usize, added: usize, peers: 
 
 fn rows(bench: &Bench, measure: &str, server: &Server, figures: &mut [f64]) {
     figures.sort_by(f64::total_cmp);
-    bench.row(measure, server.name, figures);
-    bench.row(&format!("{measure}, p99"), server.name, &[quantile(figures, 0.99)]);
+    bench.row(measure, &server.name, figures);
+    bench.row(&format!("{measure}, p99"), &server.name, &[quantile(figures, 0.99)]);
 }
 
 /// How a server of this kind is changed; `None` if it reads whole zones again, which costs what adding one costs.

@@ -9,9 +9,9 @@ use anyhow::{Result, bail};
 
 use super::turns::START_LIMIT;
 use crate::cpu;
-use crate::data::{Mix, Set};
+use crate::data::{Mix, Queries, Set};
 use crate::load::{Outcome, UdpLoad, flood, run_udp};
-use crate::peers::{Peer, Place, SERVER_CORE, Server, with_rokko};
+use crate::peers::{Peer, Place, SERVER_CORE, with_rokko};
 use crate::report::Bench;
 
 /// Where the legitimate client is.
@@ -48,35 +48,39 @@ pub(crate) fn run(bench: &Bench, set: Set, size: Size, peers: &[Peer]) -> Result
     let (queries, random) = (mix.queries(&set)?, mix.flood(&set)?);
     let burners = Burners::start(size.burners);
     for peer in with_rokko(peers) {
-        let place = Place { usual_limits: true, ..Place::loopback()? };
-        let mut server = peer.start_at(bench, set, &place)?;
+        let capacity = capacity(bench, peer, set, &random, size)?;
+        bench.row("capacity for the flood's queries, per second", peer.title(), &[capacity]);
+        let mut server = peer.start_at(bench, set, &Place { usual_limits: true, ..Place::loopback()? })?;
         server.wait_for_answer(&set.ready()?, START_LIMIT)?;
-        let duration = Duration::from_secs(size.seconds);
-        let capacity = run_udp(&UdpLoad::closed(server.dns, duration), &random)?.rate();
-        bench.row("capacity for the flood's queries, per second", server.name, &[capacity]);
-        let client = |server: &Server| {
-            let load = UdpLoad { source: Some(CLIENT.into()), ..UdpLoad::open(server.dns, size.client_rate, duration) };
-            run_udp(&load, &queries)
+        let client = || {
+            let load = UdpLoad::open(server.dns, size.client_rate, Duration::from_secs(size.seconds));
+            run_udp(&UdpLoad { source: Some(CLIENT.into()), ..load }, &queries)
         };
-        let quiet = client(&server)?;
-        let before = server.memory_bytes();
-        let stop = AtomicBool::new(false);
+        let quiet = client()?;
+        let (before, stop) = (server.memory_bytes(), AtomicBool::new(false));
         let (flooded, rate) = std::thread::scope(|scope| -> Result<(Outcome, f64)> {
             let thread = scope.spawn(|| flood(server.dns, &sources, &random, size.times * capacity, &stop));
-            let outcome = client(&server);
+            let outcome = client();
             stop.store(true, Ordering::Relaxed);
             let Ok(rate) = thread.join() else { bail!("the flood's thread panicked") };
             Ok((outcome?, rate?))
         })?;
-        bench.row("the flood's queries, per second", server.name, &[rate]);
-        bench.row("the flood / the capacity", server.name, &[rate / capacity]);
-        report(bench, server.name, "before", &quiet);
-        report(bench, server.name, "during the flood", &flooded);
-        bench.row("memory after / before", server.name, &[server.memory_bytes() / before]);
+        bench.row("the flood's queries, per second", peer.title(), &[rate]);
+        bench.row("the flood / the capacity", peer.title(), &[rate / capacity]);
+        report(bench, peer.title(), "before", &quiet);
+        report(bench, peer.title(), "during the flood", &flooded);
+        bench.row("memory after / before", peer.title(), &[server.memory_bytes() / before]);
     }
     drop(burners);
     bench.flush();
     Ok(())
+}
+
+/// How many of the flood's queries a server answers in a second if it limits no rate.
+fn capacity(bench: &Bench, peer: Peer, set: Set, queries: &Queries, size: Size) -> Result<f64> {
+    let mut server = peer.start(bench, set)?;
+    server.wait_for_answer(&set.ready()?, START_LIMIT)?;
+    Ok(run_udp(&UdpLoad::closed(server.dns, Duration::from_secs(size.seconds)), queries)?.rate())
 }
 
 /// Threads on the server's core that do nothing but use it; they end when this is dropped.

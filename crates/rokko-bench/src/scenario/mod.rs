@@ -9,3 +9,4 @@ pub(crate) mod query;
 pub(crate) mod scale;
 pub(crate) mod tcp;
 pub(crate) mod turns;
+pub(crate) mod xdp;

@@ -81,7 +81,17 @@ pub(crate) fn compare(
     for server in &mut servers {
         server.wait_for_answer(ready, START_LIMIT)?;
     }
-    for server in &servers {
+    compare_with(bench, plot, &servers, load)
+}
+
+/// The same with servers that answer already.
+pub(crate) fn compare_with(
+    bench: &Bench,
+    plot: &str,
+    servers: &[Server],
+    load: impl Fn(&Server) -> Result<Outcome>,
+) -> Result<()> {
+    for server in servers {
         turn(server, &mut Figures::default(), &load)?;
     }
     let mut figures: Vec<Figures> = servers.iter().map(|_| Figures::default()).collect();
@@ -91,13 +101,14 @@ pub(crate) fn compare(
         }
     }
     for (server, figures) in servers.iter().zip(&figures) {
-        figures.report(bench, server.name);
-        bench.row("memory, MiB", server.name, &[server.memory_bytes() / 1_048_576.0]);
+        figures.report(bench, &server.name);
+        bench.row("memory, MiB", &server.name, &[server.memory_bytes() / 1_048_576.0]);
     }
     let [mine, peers @ ..] = &figures[..] else { return Ok(()) };
     for (server, theirs) in servers[1..].iter().zip(peers) {
-        bench.ratio("CPU per query", &mine.cpu_us, &theirs.cpu_us, server.name);
-        bench.ratio("user space per query", &mine.user_us, &theirs.user_us, server.name);
+        bench.ratio("CPU per query", &mine.cpu_us, &theirs.cpu_us, &server.name);
+        bench.ratio("user space per query", &mine.user_us, &theirs.user_us, &server.name);
+        bench.ratio("answers per second", &mine.rate, &theirs.rate, &server.name);
     }
     bench.plot(plot, || {
         let title = bench.table.borrow().title().to_owned();
@@ -114,7 +125,7 @@ pub(crate) fn compare(
 
 fn bar(server: &Server, figures: &Figures) -> Bar {
     Bar {
-        label: server.name.to_owned(),
+        label: server.name.clone(),
         whole: Spread::of(&figures.cpu_us),
         part: Some(("in user space".to_owned(), Spread::of(&figures.user_us).median)),
     }
