@@ -71,10 +71,12 @@ fn proportional_kib(rollup: &str) -> f64 {
     line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0.0)
 }
 
-/// Binds this thread to one core.
-pub(crate) fn pin(core: usize) -> Result<()> {
+/// Binds this thread, and what it starts, to some cores.
+pub(crate) fn pin(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(core)?;
+    for core in cores {
+        set.set(*core)?;
+    }
     sched_setaffinity(Pid::from_raw(0), &set)?;
     Ok(())
 }

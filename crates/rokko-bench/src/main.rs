@@ -41,6 +41,6 @@ fn main() -> anyhow::Result<()> {
         plots: args.plots.clone(),
         table: std::cell::RefCell::default(),
     };
-    cpu::pin(peers::LOAD_CORE)?;
+    cpu::pin(&[peers::LOAD_CORE])?;
     args.what.run(&bench)
 }

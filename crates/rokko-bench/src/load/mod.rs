@@ -3,6 +3,8 @@
 mod flood;
 mod flow;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod udp;
 mod xdp;
 
@@ -96,24 +98,4 @@ fn nanos(duration: Duration) -> u64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count that is not negative")]
 fn whole(number: f64) -> usize {
     number as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outcomes_add_up() {
-        let mut all = Outcome::new();
-        for (latency, lost) in [(1_000, 1), (3_000, 0), (9_000, 1)] {
-            let mut one = Outcome { sent: 10, answered: 10 - lost, lost, seconds: 2.0, ..Outcome::new() };
-            one.latency.record(latency).unwrap();
-            all.add(&one);
-        }
-        assert_eq!((all.sent, all.answered, all.lost), (30, 28, 2));
-        assert!((all.rate() - 14.0).abs() < 1e-9);
-        assert!((all.lost_percent() - 100.0 * 2.0 / 30.0).abs() < 1e-9);
-        assert!((all.latency_us(0.5) - 3.0).abs() < 0.01);
-        assert!((all.latency_us(1.0) - 9.0).abs() < 0.01);
-    }
 }

@@ -74,7 +74,7 @@ fn filled_at(bench: &Bench, set: Set, folder: &str) -> Result<(PathBuf, f64)> {
 }
 
 fn fill_by_api(bench: &Bench, data: &Path, count: usize) -> Result<f64> {
-    let mut server = start_on(bench, data, &Place::loopback()?)?;
+    let mut server = start_on(bench, data, &Place { all_cores: true, ..Place::loopback()? })?;
     let api = server.api()?;
     let start = Instant::now();
     let url = format!("http://{api}/v1/zones?limit=1");

@@ -27,12 +27,14 @@ pub(crate) struct Place {
     pub(crate) usual_limits: bool,
     /// What tells this server from another one of the same kind.
     pub(crate) label: Option<&'static str>,
+    /// Whether the server may use the load's core too.
+    pub(crate) all_cores: bool,
 }
 
 impl Place {
     /// A free port of the loopback address.
     pub(crate) fn loopback() -> Result<Self> {
-        Ok(Self { dns: free_port()?, netns: None, xdp: None, usual_limits: false, label: None })
+        Ok(Self { dns: free_port()?, netns: None, xdp: None, usual_limits: false, label: None, all_cores: false })
     }
 
     /// The name of a folder for a server at this place.
@@ -65,10 +67,10 @@ impl Server {
     /// Starts a server on its core; its output goes to a file in `folder`.
     pub(super) fn spawn(name: &str, mut command: Command, folder: &Path, place: &Place) -> Result<Self> {
         let log = File::create(folder.join("server.log"))?;
-        cpu::pin(SERVER_CORE)?;
+        cpu::pin(if place.all_cores { &[SERVER_CORE, LOAD_CORE] } else { &[SERVER_CORE] })?;
         let started = Instant::now();
         let spawned = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
-        cpu::pin(LOAD_CORE)?;
+        cpu::pin(&[LOAD_CORE])?;
         let child = spawned.with_context(|| format!("{name} can't be started"))?;
         let name = place.label.map_or_else(|| name.to_owned(), |label| format!("{name}, {label}"));
         Ok(Self { name, dns: place.dns, api: None, folder: folder.to_owned(), started, child })

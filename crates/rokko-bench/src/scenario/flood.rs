@@ -92,7 +92,7 @@ impl Burners {
         for _ in 0..count {
             let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
-                let pinned = cpu::pin(SERVER_CORE).is_ok();
+                let pinned = cpu::pin(&[SERVER_CORE]).is_ok();
                 while pinned && !stop.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
                 }

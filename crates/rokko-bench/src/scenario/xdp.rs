@@ -50,7 +50,7 @@ pub(crate) fn run(bench: &Bench, set: Set, how: How) -> Result<()> {
         let cable = Cable::new(index)?;
         let xdp = label.is_some().then(|| cable.server.interface.clone());
         let netns = Some(cable.server.netns.clone());
-        let place = Place { dns: cable.dns(), netns, xdp, label, usual_limits: false };
+        let place = Place { dns: cable.dns(), netns, xdp, label, usual_limits: false, all_cores: false };
         servers.push((peer.start_at(bench, set, &place)?, cable));
     }
     let load = |server: &Server, cable: &Cable| {
