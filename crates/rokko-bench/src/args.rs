@@ -194,8 +194,8 @@ pub(crate) enum What {
         /// Queries a second.
         #[arg(long, default_value_t = 50_000.0)]
         rate: f64,
-        /// Seconds with and as many without changes.
-        #[arg(long, default_value_t = 20)]
+        /// Seconds with and as many without changes, in each round.
+        #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
     /// A flood of random subdomains beside a client that asks for what there is.

@@ -63,6 +63,13 @@ impl Outcome {
         let _ = self.latency.add(&other.latency);
     }
 
+    /// Adds what came of a later load.
+    pub(crate) fn then(&mut self, later: &Self) {
+        let seconds = self.seconds + later.seconds;
+        self.add(later);
+        self.seconds = seconds;
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 queries")]
     pub(crate) fn rate(&self) -> f64 {
         self.answered as f64 / self.seconds

@@ -135,7 +135,11 @@ fn outcomes_add_up() {
         all.add(&one);
     }
     assert_eq!((all.sent, all.answered, all.lost), (30, 28, 2));
-    assert!((all.rate() - 14.0).abs() < 1e-9);
+    assert!((all.rate() - 14.0).abs() < 1e-9, "at the same time");
+    let again = all.clone();
+    all.then(&again);
+    assert!((all.rate() - 14.0).abs() < 1e-9, "one after the other");
+    assert_eq!((all.sent, all.lost), (60, 4));
     assert!((all.lost_percent() - 100.0 * 2.0 / 30.0).abs() < 1e-9);
     assert!((all.latency_us(0.5) - 3.0).abs() < 0.01);
     assert!((all.latency_us(1.0) - 9.0).abs() < 0.01);

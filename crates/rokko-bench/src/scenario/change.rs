@@ -22,6 +22,9 @@ const TIME_MAX: Duration = Duration::from_secs(60);
 /// The index of the first zone that is added; no set is that large.
 const ADDED_FROM: usize = 90_000_000;
 
+/// What a change of one RRset is called.
+const CHANGED: &str = "one RRset, until the answer, ms";
+
 /// Makes one change on a server. Returns when the server has acknowledged it.
 type Changer = dyn FnMut(&str, &str, [u8; 4]) -> Result<()>;
 
@@ -37,11 +40,15 @@ pub(crate) fn run(bench: &Bench, set: Set, changes: usize, added: usize, peers: 
         let before = server.memory_bytes();
         if let Some(mut changer) = changer(peer, &server)? {
             let mut whole_ms = measure_changes(&server, &mut *changer, set, changes)?;
-            rows(bench, "one RRset, until the answer, ms", &server, &mut whole_ms);
+            rows(bench, CHANGED, &server, &mut whole_ms);
         }
         if added > 0 {
             let mut added_ms = measure_added(peer, &server, added)?;
             rows(bench, "a zone added, until the answer, ms", &server, &mut added_ms);
+            if peer == Peer::Nsd {
+                let mut reload_ms = measure_reloads(&server, added_ms.len())?;
+                rows(bench, CHANGED, &server, &mut reload_ms);
+            }
         }
         bench.row("memory after / before", &server.name, &[server.memory_bytes() / before]);
     }
@@ -55,7 +62,7 @@ fn rows(bench: &Bench, measure: &str, server: &Server, figures: &mut [f64]) {
     bench.row(&format!("{measure}, p99"), &server.name, &[quantile(figures, 0.99)]);
 }
 
-/// How a server of this kind is changed; `None` if it reads whole zones again, which costs what adding one costs.
+/// How a server of this kind is changed; `None` if it only reads whole zones again.
 pub(crate) fn changer(peer: Peer, server: &Server) -> Result<Option<Box<Changer>>> {
     Ok(match peer {
         Peer::Rokko | Peer::PdnsLmdb | Peer::Pdns | Peer::PdnsCached => {
@@ -113,6 +120,22 @@ fn measure_added(peer: Peer, server: &Server, added: usize) -> Result<Vec<f64>> 
         if begin.elapsed() > TIME_MAX {
             break;
         }
+    }
+    Ok(whole_ms)
+}
+
+/// Changes zones that have been added, by files that NSD reads again; milliseconds from each request to its answer.
+fn measure_reloads(server: &Server, changes: usize) -> Result<Vec<f64>> {
+    let mut whole_ms = Vec::new();
+    for (step, index) in (ADDED_FROM..ADDED_FROM + changes).enumerate() {
+        let (zone, address) = (small_zone(index), address_of(step));
+        let text = small_zone_text(index);
+        let changed = format!("{text}changed IN A {}\n", std::net::Ipv4Addr::from(address));
+        fs::write(server.folder.join(format!("{zone}.zone")), changed)?;
+        let start = Instant::now();
+        nsd_control(server, &["reload", &zone])?;
+        until_answered(server, &format!("changed.{zone}"), address)?;
+        whole_ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
     Ok(whole_ms)
 }

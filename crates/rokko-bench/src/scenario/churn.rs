@@ -43,21 +43,26 @@ pub(crate) fn run(bench: &Bench, size: Size) -> Result<()> {
     server.wait_for_answer(&set.ready()?, START_LIMIT)?;
     let api = server.api()?;
     let load = UdpLoad::open(server.dns, size.rate, Duration::from_secs(size.seconds));
-    // The first round warms up.
+    // What comes first warms up.
     run_udp(&load, &queries)?;
     let before = server.memory_bytes();
-    let quiet = run_udp(&load, &queries)?;
-    let (busy, mut changes_ms) = std::thread::scope(|scope| -> Result<(Outcome, Vec<f64>)> {
-        let thread = scope.spawn(|| change(api, set, size));
-        let outcome = run_udp(&load, &queries)?;
-        let Ok(changes) = thread.join() else { bail!("the thread that makes changes panicked") };
-        Ok((outcome, changes?))
-    })?;
+    let (mut quiet, mut busy, mut changes_ms) = (Outcome::new(), Outcome::new(), Vec::new());
+    for round in 0..bench.rounds {
+        quiet.then(&run_udp(&load, &queries)?);
+        let (outcome, mut changes) = std::thread::scope(|scope| -> Result<(Outcome, Vec<f64>)> {
+            let thread = scope.spawn(|| change(api, set, size, round));
+            let outcome = run_udp(&load, &queries)?;
+            let Ok(changes) = thread.join() else { bail!("the thread that makes changes panicked") };
+            Ok((outcome, changes?))
+        })?;
+        busy.then(&outcome);
+        changes_ms.append(&mut changes);
+    }
     report(bench, "without changes", &quiet);
     report(bench, "with changes", &busy);
     changes_ms.sort_by(f64::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "a few thousand changes in a few seconds")]
-    let rate = changes_ms.len() as f64 / size.seconds as f64;
+    let rate = changes_ms.len() as f64 / (size.seconds as f64 * bench.rounds as f64);
     bench.row("changes per second", "with changes", &[rate]);
     bench.row("a change until it is acknowledged, ms", "with changes", &changes_ms);
     bench.row("the same, p99", "with changes", &[quantile(&changes_ms, 0.99)]);
@@ -92,7 +97,7 @@ fn line(label: &str, outcome: &Outcome) -> Line {
 }
 
 /// Makes changes at a steady rate; the milliseconds that each took, from when it was due.
-fn change(api: SocketAddr, set: Set, size: Size) -> Result<Vec<f64>> {
+fn change(api: SocketAddr, set: Set, size: Size, round: usize) -> Result<Vec<f64>> {
     let (start, next, all) = (Instant::now(), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let duration = Duration::from_secs(size.seconds);
     let client = || -> Result<()> {
@@ -105,8 +110,8 @@ fn change(api: SocketAddr, set: Set, size: Size) -> Result<Vec<f64>> {
                 break;
             }
             std::thread::sleep(due.saturating_sub(start.elapsed()));
-            let index = Random(step as u64).below(set.count());
-            let [.., a, b, c] = step.to_be_bytes();
+            let index = Random((step + 1_000_000 * round) as u64).below(set.count());
+            let [.., a, b, c] = (step + 1_000_000 * round).to_be_bytes();
             patch(&agent, api, &set.apex(index), &set.host(index), [10, a, b, c])?;
             mine.push((start.elapsed().saturating_sub(due)).as_secs_f64() * 1e3);
         }

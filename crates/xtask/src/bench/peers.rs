@@ -7,7 +7,7 @@ use crate::test::install::{Program, install_programs};
 /// A server, and the programs that it and its changes need.
 const PEERS: &[(&str, &[Program])] = &[
     ("nsd", &[("nsd", "nsd")]),
-    ("knot", &[("knotd", "knot"), ("kxdpgun", "knot-dnsutils")]),
+    ("knot", &[("knotd", "knot")]),
     ("bind", &[("named", "bind9"), ("rndc", "bind9-utils")]),
     ("pdns", PDNS),
     ("pdns-cached", PDNS),
