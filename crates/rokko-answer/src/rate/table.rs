@@ -86,8 +86,9 @@ impl RateTable {
     /// Mixes two numbers, in a way that only those who know the seeds can foresee.
     pub(super) fn mix(&self, a: u64, b: u64) -> u64 {
         let product = u128::from(a ^ self.seeds[0]) * u128::from(b ^ self.seeds[1]);
-        let [low, high] = [product & u128::from(u64::MAX), product >> 64];
-        u64::try_from(low ^ high).unwrap_or_default()
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are wanted")]
+        let [low, high] = [product as u64, (product >> 64) as u64];
+        low ^ high
     }
 
     /// Hashes a name in wire form without regard to the letters' case. Some other octets fall together too, which at
@@ -136,15 +137,22 @@ struct Found {
 
 impl Line {
     fn find(&self, tag: u64, now: u64, limit: Limit) -> Found {
-        let mut least = Found { is_hit: false, way: 0, entry: 0, debt: u64::MAX };
-        for (way, entry) in self.0.iter().enumerate() {
-            let entry = entry.load(Ordering::Relaxed);
-            let is_hit = entry >> TIME_BITS == tag;
-            let debt = debt(entry, now, limit.burst);
-            if is_hit || debt < least.debt {
-                least = Found { is_hit, way, entry, debt };
+        let load = |way: usize| self.0[way].load(Ordering::Relaxed);
+        for way in 0..WAYS {
+            let entry = load(way);
+            if entry >> TIME_BITS == tag {
+                return Found { is_hit: true, way, entry, debt: debt(entry, now, limit.burst) };
             }
-            if is_hit {
+        }
+        let mut least = Found { is_hit: false, way: 0, entry: 0, debt: u64::MAX };
+        for way in 0..WAYS {
+            let entry = load(way);
+            let debt = debt(entry, now, limit.burst);
+            if debt < least.debt {
+                least = Found { is_hit: false, way, entry, debt };
+            }
+            // Most owe nothing, and among those there is nothing to choose.
+            if debt == 0 {
                 break;
             }
         }

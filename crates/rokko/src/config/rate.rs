@@ -149,3 +149,44 @@ impl From<ClientPrefix> for String {
         format!("{}/{}", prefix.0.network(), prefix.0.len_bits())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read::parse;
+
+    #[test]
+    fn prefixes_are_read_and_written() {
+        for (text, written) in [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("2001:db8::/56", "2001:db8::/56"),
+            ("::1", "::1/128"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            assert_eq!(String::from(ClientPrefix::try_from(text.to_owned()).unwrap()), written);
+        }
+        for (text, fault) in [
+            ("192.0.2.1/24", "did you mean 192.0.2.0/24?"),
+            ("192.0.2.0/33", "a number from 0 to 32"),
+            ("::/x", "a number from 0 to 128"),
+            ("localhost", "is not an address or a prefix"),
+        ] {
+            let error = ClientPrefix::try_from(text.to_owned()).unwrap_err();
+            assert!(error.contains(fault), "{error}");
+        }
+    }
+
+    #[test]
+    fn limits_reach_the_answers() {
+        let config = parse("rokko.toml", "[dns.rate]\nnxdomain = 7\nexempt = ['192.0.2.0/24']\n").unwrap();
+        let (rate, defaults) = (config.answer.rate, RateLimits::default());
+        assert_eq!((rate.nxdomain, rate.answers, rate.exempt.len()), (7, defaults.answers, 1));
+        assert_eq!(config.rate_entries, Some(1 << 20));
+        assert_eq!(parse("rokko.toml", "dns.rate.enabled = false").unwrap().rate_entries, None);
+        let error = parse("rokko.toml", "[dns.rate]\nall = 2000000\nslip = 1\nipv4_prefix = 0\n").unwrap_err();
+        let lines: Vec<&str> = error.message().lines().collect();
+        assert_eq!(lines[0], "rokko.toml:2:7: dns.rate.all: found 2000000, expected 0 to 1000000");
+        assert!(lines.len() == 2 && lines[1].contains("dns.rate.ipv4_prefix"), "{lines:?}");
+    }
+}
