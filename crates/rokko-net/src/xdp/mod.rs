@@ -24,6 +24,7 @@ mod redirect;
 mod rings;
 mod server;
 mod socket;
+mod sys;
 mod worker;
 
 pub use error::XdpError;

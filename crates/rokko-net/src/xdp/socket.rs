@@ -11,10 +11,10 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::rings::{Inbox, Mapping, Outbox};
-use super::{Interface, XdpError};
+use super::{Interface, XdpError, sys};
 
 /// Octets that the kernel keeps free in front of a received frame.
 const HEADROOM_BYTES: usize = 256;
@@ -95,24 +95,18 @@ impl Socket {
         let entries = options.ring_entries.clamp(64, 1 << 15).next_power_of_two();
         let frame_bytes = frame_bytes(interface.mtu);
         let bytes = entries as usize * 2 * frame_bytes;
-        // SAFETY: makes a descriptor and touches no memory.
-        let descriptor = unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-        if descriptor < 0 {
-            return Err(failed(io::Error::last_os_error()));
-        }
-        // SAFETY: the descriptor has just been given by the kernel, and nobody else has it.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        let descriptor = sys::open().map_err(failed)?;
         let memory = Mapping::memory(bytes).map_err(failed)?;
-        register(&descriptor, &memory, frame_bytes).map_err(|source| match source.raw_os_error() {
+        sys::register(&descriptor, &memory, frame_bytes).map_err(|source| match source.raw_os_error() {
             Some(libc::ENOBUFS | libc::ENOMEM) => XdpError::LockedMemory { bytes },
             _ => failed(source),
         })?;
         let rings = [libc::XDP_UMEM_FILL_RING, libc::XDP_UMEM_COMPLETION_RING, libc::XDP_RX_RING, libc::XDP_TX_RING];
-        rings.iter().try_for_each(|ring| set(&descriptor, libc::SOL_XDP, *ring, &entries)).map_err(failed)?;
+        rings.iter().try_for_each(|ring| sys::set(&descriptor, libc::SOL_XDP, *ring, &entries)).map_err(failed)?;
         // Better sending in copy mode where the kernel knows how, and nothing lost where it does not.
-        let _ = set(&descriptor, libc::SOL_XDP, MAX_TX_SKB_BUDGET, &entries);
-        let _ = set(&descriptor, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &SEND_BUFFER_BYTES);
-        let offsets = ring_offsets(&descriptor).map_err(failed)?;
+        let _ = sys::set(&descriptor, libc::SOL_XDP, MAX_TX_SKB_BUDGET, &entries);
+        let _ = sys::set(&descriptor, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &SEND_BUFFER_BYTES);
+        let offsets = sys::ring_offsets(&descriptor).map_err(failed)?;
         let fd = descriptor.as_fd();
         let mut socket = Self {
             fill: Outbox::map(fd, libc::XDP_UMEM_PGOFF_FILL_RING, &offsets.fr, entries).map_err(failed)?,
@@ -142,16 +136,16 @@ impl Socket {
         let name = || interface.name.clone();
         // Without a mode the kernel asks the driver for zero-copy, and copies if it refuses.
         let mode = if options.zero_copy { 0 } else { libc::XDP_COPY };
-        bind(&self.descriptor, interface.index, queue, libc::XDP_USE_NEED_WAKEUP | mode).map_err(
-            |source| match source.raw_os_error() {
+        sys::bind(&self.descriptor, interface.index, queue, libc::XDP_USE_NEED_WAKEUP | mode).map_err(|source| {
+            match source.raw_os_error() {
                 Some(libc::EBUSY) => XdpError::QueueInUse { name: name(), queue },
                 Some(libc::ENETDOWN) => XdpError::Down { name: name() },
                 Some(libc::ENODEV) => XdpError::NoInterface { name: name() },
                 _ => XdpError::of("bind an AF_XDP socket", source),
-            },
-        )?;
+            }
+        })?;
         let mut answer = libc::xdp_options { flags: 0 };
-        get(&self.descriptor, libc::XDP_OPTIONS, &mut answer)
+        sys::get(&self.descriptor, libc::XDP_OPTIONS, &mut answer)
             .map_err(|source| XdpError::of("ask for the mode", source))?;
         self.zero_copy = answer.flags & libc::XDP_OPTIONS_ZEROCOPY != 0;
         Ok(())
@@ -162,7 +156,7 @@ impl Socket {
         if options.busy_poll_us == 0 {
             return;
         }
-        let set = |option, value: u32| set(&self.descriptor, libc::SOL_SOCKET, option, &value);
+        let set = |option, value: u32| sys::set(&self.descriptor, libc::SOL_SOCKET, option, &value);
         let budget = u32::try_from(options.batch).unwrap_or(u32::MAX).min(256);
         let done = set(libc::SO_PREFER_BUSY_POLL, 1)
             .and_then(|()| set(libc::SO_BUSY_POLL, options.busy_poll_us))
@@ -214,7 +208,7 @@ impl Socket {
         self.batch.clear();
         self.fill.publish();
         if self.fill.needs_wakeup() || self.busy_poll {
-            self.wake_receiver();
+            sys::wake_receiver(&self.descriptor);
         }
     }
 
@@ -293,7 +287,7 @@ impl Socket {
             if left == 0 || !self.send.needs_wakeup() {
                 break;
             }
-            if let Err(error) = self.wake_sender() {
+            if let Err(error) = sys::wake_sender(&self.descriptor) {
                 let before = std::mem::replace(&mut left, self.send.waiting());
                 match error.raw_os_error() {
                     // In copy mode: there is more to send than goes at once.
@@ -328,7 +322,7 @@ impl Socket {
     pub fn statistics(&self) -> io::Result<SocketStatistics> {
         // SAFETY: zeroes are valid integers.
         let mut counted: libc::xdp_statistics = unsafe { std::mem::zeroed() };
-        get(&self.descriptor, libc::XDP_STATISTICS, &mut counted)?;
+        sys::get(&self.descriptor, libc::XDP_STATISTICS, &mut counted)?;
         Ok(SocketStatistics {
             rx_dropped: counted.rx_dropped,
             rx_invalid: counted.rx_invalid_descs,
@@ -337,21 +331,6 @@ impl Socket {
             fill_ring_empty: counted.rx_fill_ring_empty_descs,
             tx_ring_empty: counted.tx_ring_empty_descs,
         })
-    }
-
-    fn wake_sender(&self) -> io::Result<()> {
-        // SAFETY: no memory is passed.
-        let sent = unsafe {
-            libc::sendto(self.descriptor.as_raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT, std::ptr::null(), 0)
-        };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-    }
-
-    /// Has the driver look at the fill ring, or, with busy polling, at its queue.
-    fn wake_receiver(&self) {
-        let (nothing, no_one) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: no memory is passed. What goes wrong shows at the next wait.
-        unsafe { libc::recvfrom(self.descriptor.as_raw_fd(), nothing, 0, libc::MSG_DONTWAIT, no_one, no_one.cast()) };
     }
 }
 
@@ -364,56 +343,4 @@ impl AsFd for Socket {
 /// Octets of a frame that holds a packet of the MTU, where a page has room for it.
 fn frame_bytes(mtu: usize) -> usize {
     if mtu + LINK_BYTES + HEADROOM_BYTES <= 2048 { 2048 } else { 4096 }
-}
-
-/// Makes the memory known to the kernel, after raising the limit on locked memory where that is allowed.
-fn register(descriptor: &OwnedFd, memory: &Mapping, frame_bytes: usize) -> io::Result<()> {
-    let registration = libc::xdp_umem_reg {
-        addr: memory.start().as_ptr() as u64,
-        len: memory.bytes() as u64,
-        chunk_size: u32::try_from(frame_bytes).map_err(io::Error::other)?,
-        headroom: 0,
-        flags: 0,
-        tx_metadata_len: 0,
-    };
-    let limit = nix::sys::resource::Resource::RLIMIT_MEMLOCK;
-    let _ = nix::sys::resource::setrlimit(limit, libc::RLIM_INFINITY, libc::RLIM_INFINITY);
-    set(descriptor, libc::SOL_XDP, libc::XDP_UMEM_REG, &registration)
-}
-
-fn ring_offsets(descriptor: &OwnedFd) -> io::Result<libc::xdp_mmap_offsets> {
-    // SAFETY: zeroes are valid integers.
-    let mut offsets: libc::xdp_mmap_offsets = unsafe { std::mem::zeroed() };
-    get(descriptor, libc::XDP_MMAP_OFFSETS, &mut offsets)?;
-    Ok(offsets)
-}
-
-fn bind(descriptor: &OwnedFd, interface: u32, queue: u32, flags: u16) -> io::Result<()> {
-    let address = libc::sockaddr_xdp {
-        sxdp_family: u16::try_from(libc::AF_XDP).map_err(io::Error::other)?,
-        sxdp_flags: flags,
-        sxdp_ifindex: interface,
-        sxdp_queue_id: queue,
-        sxdp_shared_umem_fd: 0,
-    };
-    let bytes = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
-    // SAFETY: the pointer and the length describe `address`, which lives until the call returns.
-    let result = unsafe { libc::bind(descriptor.as_raw_fd(), (&raw const address).cast(), bytes) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn set<T>(descriptor: &OwnedFd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
-    let bytes = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
-    let value = std::ptr::from_ref(value).cast();
-    // SAFETY: the pointer and the length describe `value`, which lives until the call returns.
-    let result = unsafe { libc::setsockopt(descriptor.as_raw_fd(), level, option, value, bytes) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn get<T>(descriptor: &OwnedFd, option: libc::c_int, value: &mut T) -> io::Result<()> {
-    let mut bytes = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
-    let value = std::ptr::from_mut(value).cast();
-    // SAFETY: the pointer and the length describe `value`, a structure of integers, of which the kernel writes no more.
-    let result = unsafe { libc::getsockopt(descriptor.as_raw_fd(), libc::SOL_XDP, option, value, &raw mut bytes) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -14,3 +14,4 @@ mod life;
 mod realinput;
 mod road;
 mod tls;
+mod xdp;
