@@ -96,7 +96,9 @@ impl Peer {
             Peer::Bind => bind::start(&folder, &zones, place),
             Peer::Pdns => pdns::start_bind(&folder, &zones, place, false),
             Peer::PdnsCached => pdns::start_bind(&folder, &zones, place, true),
-            Peer::PdnsLmdb => pdns::start_lmdb(&folder, &zones, place),
+            Peer::PdnsLmdb => {
+                pdns::start_lmdb(&folder, &bench.folder.join(format!("lmdb-{}", set.slug())), &zones, place)
+            }
         }
     }
 }

@@ -10,6 +10,9 @@ use anyhow::{Result, ensure};
 use super::{API_KEY, Place, Server, free_port};
 use crate::data::ZoneFile;
 
+/// How the names of the database's files begin.
+const DATABASE: &str = "pdns.lmdb";
+
 /// The back end that reads zone files. Without caches every answer is worked out; with them, answers given in the last
 /// 20 seconds are sent again.
 pub(super) fn start_bind(folder: &Path, zones: &[ZoneFile], place: &Place, cached: bool) -> Result<Server> {
@@ -19,17 +22,42 @@ pub(super) fn start_bind(folder: &Path, zones: &[ZoneFile], place: &Place, cache
     Server::spawn(name, command(folder, place), folder, place)
 }
 
-/// The back end with a database of its own, filled from the zone files. It can be changed over the HTTP API.
-pub(super) fn start_lmdb(folder: &Path, zones: &[ZoneFile], place: &Place) -> Result<Server> {
+/// The back end with a database of its own, which can be changed over the HTTP API. It is filled from the zone files into
+/// the folder `filled`, once, and works on a copy.
+pub(super) fn start_lmdb(folder: &Path, filled: &Path, zones: &[ZoneFile], place: &Place) -> Result<Server> {
+    if !filled.exists() {
+        fill_lmdb(folder, zones, place)?;
+        fs::create_dir_all(filled)?;
+        copy_database(folder, filled)?;
+    }
+    copy_database(filled, folder)?;
+    let api = free_port()?;
+    write_config(folder, place, "lmdb", false, Some(api))?;
+    Ok(Server::spawn("PowerDNS, LMDB", command(folder, place), folder, place)?.with_api(api))
+}
+
+fn fill_lmdb(folder: &Path, zones: &[ZoneFile], place: &Place) -> Result<()> {
     write_zones(folder, zones)?;
     write_config(folder, place, "bind,lmdb", false, None)?;
+    // The database is copied when it is complete, so that it need not be durable zone by zone.
+    let mut config = fs::read_to_string(folder.join("pdns.conf"))?;
+    config.push_str("lmdb-sync-mode=nosync\n");
+    fs::write(folder.join("pdns.conf"), config)?;
     let mut migrate = place.command("pdnsutil");
     migrate.arg(format!("--config-dir={}", folder.display())).args(["b2b-migrate", "bind", "lmdb"]);
     let output = migrate.output()?;
     ensure!(output.status.success(), "pdnsutil b2b-migrate: {}", String::from_utf8_lossy(&output.stderr));
-    let api = free_port()?;
-    write_config(folder, place, "lmdb", false, Some(api))?;
-    Ok(Server::spawn("PowerDNS, LMDB", command(folder, place), folder, place)?.with_api(api))
+    Ok(())
+}
+
+fn copy_database(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(DATABASE) {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 fn command(folder: &Path, place: &Place) -> std::process::Command {
@@ -52,7 +80,7 @@ fn write_config(folder: &Path, place: &Place, launch: &str, cached: bool, api: O
         write!(config, "bind-config={dir}/zones.conf\nbind-check-interval=0\n")?;
     }
     if launch.contains("lmdb") {
-        write!(config, "lmdb-filename={dir}/pdns.lmdb\nlmdb-shards=1\n")?;
+        write!(config, "lmdb-filename={dir}/{DATABASE}\nlmdb-shards=1\n")?;
     }
     if !cached {
         config.push_str("cache-ttl=0\nquery-cache-ttl=0\nnegquery-cache-ttl=0\n");
