@@ -113,6 +113,25 @@ fn bursts_on_all_queues_are_answered() {
 }
 
 #[test]
+fn a_driver_without_xdp_is_served_in_front_of_the_network_stack() {
+    let cable = Cable::new(1);
+    let end = &cable.server;
+    end.ip(&["link", "add", "bridge", "type", "bridge"]);
+    end.ip(&["link", "set", "veth-s", "master", "bridge"]);
+    end.ip(&["addr", "flush", "dev", "veth-s"]);
+    end.ip(&["addr", "add", &format!("{}/24", end.v4), "dev", "bridge"]);
+    end.ip(&["addr", "add", &format!("{}/64", end.v6), "dev", "bridge", "nodad"]);
+    end.ip(&["link", "set", "bridge", "up"]);
+    let server = serve(end, &["bridge"]);
+    assert_eq!(server.xdp()[0].to_string(), "AF_XDP on bridge: generic, copy mode, 1 queue");
+    for addr in addrs(&cable, &server) {
+        assert_eq!(ask(&cable, addr, "hello"), "hello");
+    }
+    let values = until(&server, |values| values.xdp.answered == 2);
+    assert_eq!(values.udp.received, 0);
+}
+
+#[test]
 fn addresses_that_come_later_are_served() {
     let cable = Cable::new(1);
     let server = serve(&cable.server, &["veth-s"]);
