@@ -72,9 +72,9 @@ impl Answerer {
     }
 
     /// Which clients the kernel is to keep away from this thread, going by what was suppressed since the last call. To be
-    /// called about once per second.
-    pub fn shed(&mut self) -> Shed {
-        self.limiter.as_mut().map(Limiter::shed).unwrap_or_default()
+    /// called about four times per second, with the time in milliseconds since 1970.
+    pub fn shed(&mut self, now_ms: u64) -> Shed {
+        self.limiter.as_mut().map(|limiter| limiter.shed(now_ms)).unwrap_or_default()
     }
 
     /// What has been counted since the start.

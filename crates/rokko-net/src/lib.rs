@@ -91,9 +91,9 @@ pub trait Handler: Send + 'static {
     /// can publish its counters.
     fn tick(&mut self) {}
 
-    /// Asked after each [`tick`](Self::tick) on a UDP thread: what the kernel is to keep away from this thread from now
-    /// on; `None` leaves it as it is.
-    fn shed(&mut self) -> Option<Shed> {
+    /// Asked about four times per second on a UDP thread, and once per second where no datagram comes: what the kernel is
+    /// to keep away from this thread from now on; `None` leaves it as it is. `unix_ms` is the Unix time in milliseconds.
+    fn shed(&mut self, _unix_ms: u64) -> Option<Shed> {
         None
     }
 }
@@ -111,8 +111,8 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
         (**self).tick();
     }
 
-    fn shed(&mut self) -> Option<Shed> {
-        (**self).shed()
+    fn shed(&mut self, unix_ms: u64) -> Option<Shed> {
+        (**self).shed(unix_ms)
     }
 }
 

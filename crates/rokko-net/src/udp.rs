@@ -14,7 +14,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use crate::bind::refuse_more;
 use crate::counters::Counters;
 use crate::mmsg::Batch;
-use crate::shed::{self, Shed};
+use crate::shed;
 use crate::stop::Stop;
 use crate::{Handler, Peer, Transport, UdpValues, unix_time_ms};
 
@@ -24,6 +24,9 @@ const STOP: u64 = u64::MAX;
 const ROUNDS_MAX: usize = 16;
 /// Longest wait without traffic, so that `tick` comes about once per second.
 const WAIT_MS_MAX: u16 = 1000;
+
+/// How often the handler is asked what to shed: a flood does its harm until then.
+const SHED_ROUND_MS: u64 = 250;
 
 /// What one UDP thread owns.
 pub(crate) struct UdpWorker<H> {
@@ -73,6 +76,7 @@ impl<H: Handler> UdpWorker<H> {
         let mut batch = Batch::new(self.batch_max);
         let mut events = vec![EpollEvent::empty(); self.sockets.len() + 1];
         let mut ticked_s = unix_time_ms() / 1000;
+        let mut asked = unix_time_ms() / SHED_ROUND_MS;
         while self.stop.deadline().is_none() {
             let ready = match self.epoll.wait(&mut events, EpollTimeout::from(WAIT_MS_MAX)) {
                 Ok(ready) => ready,
@@ -89,10 +93,14 @@ impl<H: Handler> UdpWorker<H> {
                     self.serve(index, &mut batch);
                 }
             }
-            let now_s = unix_time_ms() / 1000;
-            if now_s != ticked_s {
-                ticked_s = now_s;
+            let unix_ms = unix_time_ms();
+            if unix_ms / 1000 != ticked_s {
+                ticked_s = unix_ms / 1000;
                 self.tick();
+            }
+            if unix_ms / SHED_ROUND_MS != asked {
+                asked = unix_ms / SHED_ROUND_MS;
+                self.shed(unix_ms);
             }
         }
         self.drain(&mut batch);
@@ -102,9 +110,6 @@ impl<H: Handler> UdpWorker<H> {
     /// What is done about once per second.
     fn tick(&mut self) {
         self.handler.tick();
-        if let Some(shed) = self.handler.shed() {
-            self.shed(&shed);
-        }
         for bound in &mut self.sockets {
             if let Ok(drops) = shed::kernel_drops(&bound.socket) {
                 self.counted.kernel_dropped += u64::from(drops.wrapping_sub(bound.kernel_drops));
@@ -114,9 +119,11 @@ impl<H: Handler> UdpWorker<H> {
         self.counters.udp_cell(self.thread).add(&mut self.counted);
     }
 
-    fn shed(&mut self, shed: &Shed) {
+    /// Has the kernel keep away what the handler says.
+    fn shed(&mut self, unix_ms: u64) {
+        let Some(shed) = self.handler.shed(unix_ms) else { return };
         for BoundSocket { socket, addr, .. } in &self.sockets {
-            if let Err(error) = shed::apply(socket, addr.is_ipv4(), shed) {
+            if let Err(error) = shed::apply(socket, addr.is_ipv4(), &shed) {
                 tracing::warn!(%addr, %error, "the kernel does not take the filter that keeps a flood away");
             }
         }

@@ -9,8 +9,12 @@ use std::net::IpAddr;
 
 const SETS: usize = 64;
 const WAYS: usize = 4;
-/// Calls of [`Heavy::shed`] in a row that must find a prefix quiet before it is no longer shed.
-const QUIET_ROUNDS: u8 = 3;
+/// How long a prefix must have been quiet before it is no longer shed.
+const QUIET_MS: u64 = 3000;
+/// A shorter round counts as this long: one datagram in a millisecond is no flood.
+const ROUND_MS_MIN: u64 = 100;
+/// A longer round cannot be: the clock has been set. It counts as a second.
+const ROUND_MS_MAX: u64 = 10_000;
 /// The most prefixes that are shed at a time.
 pub(crate) const SHED_MAX: usize = 64;
 
@@ -38,12 +42,14 @@ struct Entry {
     network: IpAddr,
     count: u32,
     is_shed: bool,
-    quiet_rounds: u8,
+    quiet_ms: u64,
 }
 
 /// Whose responses one thread suppressed since the last round.
 pub(super) struct Heavy {
     entries: Box<[Entry]>,
+    /// When the round began.
+    began_ms: u64,
     /// How many entries are shed.
     shed: usize,
     /// Suppressed queries with a forged server cookie since the last round.
@@ -53,8 +59,8 @@ pub(super) struct Heavy {
 
 impl Heavy {
     pub(super) fn new() -> Self {
-        let none = Entry { network: IpAddr::from([0; 4]), count: 0, is_shed: false, quiet_rounds: 0 };
-        Self { entries: vec![none; SETS * WAYS].into(), shed: 0, forged: 0, spare_cookies: true }
+        let none = Entry { network: IpAddr::from([0; 4]), count: 0, is_shed: false, quiet_ms: 0 };
+        Self { entries: vec![none; SETS * WAYS].into(), began_ms: 0, shed: 0, forged: 0, spare_cookies: true }
     }
 
     /// Counts a query, whatever becomes of it, if its prefix is shed: so few come through that they may well be
@@ -81,35 +87,47 @@ impl Heavy {
         let free = set.iter_mut().filter(|entry| !entry.is_shed).min_by_key(|entry| entry.count);
         match free {
             Some(entry) if entry.count == 0 => {
-                *entry = Entry { network: source.network, count: 1, is_shed: false, quiet_rounds: 0 };
+                *entry = Entry { network: source.network, count: 1, is_shed: false, quiet_ms: 0 };
             }
             Some(entry) => entry.count -= 1,
             None => {}
         }
     }
 
-    /// Ends a round, which is to take about a second: decides which prefixes are shed in the next.
+    /// Ends a round, which is to take a quarter of a second or more: decides which prefixes are shed in the next.
     ///
-    /// A prefix is shed from `above` suppressed responses in a round on, and until fewer than half as many came, those
-    /// included that the kernel is thought to have kept away.
-    pub(super) fn shed(&mut self, above: u32, pass_one_in: u32, prefix_len: impl Fn(IpAddr) -> u8) -> Shed {
+    /// A prefix is shed from `above` suppressed responses per second on, and until fewer than half as many have come for
+    /// some seconds, those included that the kernel is thought to have kept away.
+    pub(super) fn shed(
+        &mut self,
+        now_ms: u64,
+        (above, pass_one_in): (u32, u32),
+        prefix_len: impl Fn(IpAddr) -> u8,
+    ) -> Shed {
+        let round_ms = match now_ms.checked_sub(self.began_ms) {
+            Some(ms @ 1..=ROUND_MS_MAX) => ms.max(ROUND_MS_MIN),
+            _ => 1000,
+        };
+        self.began_ms = now_ms;
+        let per_second = |count: u32| u64::from(count) * 1000 / round_ms;
+        let threshold = u64::from(above);
         let mut shed = Shed { pass_one_in, ..Shed::default() };
-        if above > 0 && self.forged >= above {
+        if above > 0 && per_second(self.forged) >= threshold {
             self.spare_cookies = false;
         }
         for entry in &mut self.entries {
             if entry.is_shed {
-                let is_quiet = u64::from(entry.count) * u64::from(pass_one_in) < u64::from(above / 2).max(1);
-                entry.quiet_rounds = if is_quiet { entry.quiet_rounds + 1 } else { 0 };
+                let is_quiet = per_second(entry.count) * u64::from(pass_one_in) < (threshold / 2).max(1);
+                entry.quiet_ms = if is_quiet { entry.quiet_ms + round_ms } else { 0 };
             }
             entry.is_shed = above > 0
                 && shed.prefixes.len() < SHED_MAX
-                && if entry.is_shed { entry.quiet_rounds < QUIET_ROUNDS } else { entry.count >= above };
+                && if entry.is_shed { entry.quiet_ms < QUIET_MS } else { per_second(entry.count) >= threshold };
             entry.count = 0;
             if entry.is_shed {
                 shed.prefixes.push((entry.network, prefix_len(entry.network)));
             } else {
-                entry.quiet_rounds = 0;
+                entry.quiet_ms = 0;
             }
         }
         self.shed = shed.prefixes.len();

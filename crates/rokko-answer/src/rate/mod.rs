@@ -233,11 +233,11 @@ impl Limiter {
         self.table.hash_name(name)
     }
 
-    /// Ends a round of about a second; says what is to be shed in the next.
-    pub(crate) fn shed(&mut self) -> Shed {
+    /// Ends a round of a quarter of a second or more; says what is to be shed in the next.
+    pub(crate) fn shed(&mut self, now_ms: u64) -> Shed {
         let RateLimits { shed_above, shed_pass_one_in, ipv4_prefix_len, ipv6_prefix_len, .. } = self.limits;
         let len_of = |addr: IpAddr| if addr.is_ipv4() { ipv4_prefix_len } else { ipv6_prefix_len };
-        self.heavy.shed(shed_above, shed_pass_one_in, len_of)
+        self.heavy.shed(now_ms, (shed_above, shed_pass_one_in), len_of)
     }
 
     fn take(&mut self, client: &Limited, class: RateClass, key: u64) -> Option<Suppression> {

@@ -142,7 +142,7 @@ fn spoofed_addresses_leave_others_their_answers() {
         }
     }
     assert_eq!(suppressed, 0);
-    assert_eq!(limiter.shed(), Shed { pass_one_in: 32, spare_cookies: true, ..Shed::default() });
+    assert_eq!(limiter.shed(NOW_MS + 10_000), Shed { pass_one_in: 32, spare_cookies: true, ..Shed::default() });
 }
 
 #[test]
@@ -171,38 +171,41 @@ fn a_flood_from_few_prefixes_is_shed_until_it_is_over() {
     };
     let prefixes = |shed: Shed| shed.prefixes.iter().map(|(addr, len)| format!("{addr}/{len}")).collect::<Vec<_>>();
     second(&mut limiter, 0, "192.0.2.1", 1150);
-    assert!(limiter.shed().prefixes.is_empty(), "below the threshold");
+    assert!(limiter.shed(NOW_MS + 1000).prefixes.is_empty(), "below the threshold");
     second(&mut limiter, 1, "192.0.2.1", 1500);
     second(&mut limiter, 1, "2001:db8::1", 2000);
-    let mut shed = prefixes(limiter.shed());
+    let mut shed = prefixes(limiter.shed(NOW_MS + 2000));
     shed.sort();
     assert_eq!(shed, ["192.0.2.0/24", "2001:db8::/56"]);
     // What comes through now is a tenth, and below the limit.
     for at_s in 2..6 {
         second(&mut limiter, at_s, "192.0.2.99", 60);
-        assert!(prefixes(limiter.shed()).contains(&"192.0.2.0/24".to_owned()), "second {at_s}");
+        assert!(
+            prefixes(limiter.shed(NOW_MS + at_s * 1000 + 1000)).contains(&"192.0.2.0/24".to_owned()),
+            "second {at_s}"
+        );
     }
     for at_s in 6..8 {
         second(&mut limiter, at_s, "192.0.2.99", 40);
-        assert_eq!(prefixes(limiter.shed()), ["192.0.2.0/24"], "second {at_s}");
+        assert_eq!(prefixes(limiter.shed(NOW_MS + at_s * 1000 + 1000)), ["192.0.2.0/24"], "second {at_s}");
     }
-    assert!(limiter.shed().prefixes.is_empty());
+    assert!(limiter.shed(NOW_MS + 9000).prefixes.is_empty());
 }
 
 #[test]
 fn a_flood_with_forged_cookies_is_not_spared() {
     let mut limiter = limiter(&RateLimits { all: 1, shed_above: 1000, ..unlimited() });
-    for (forged, spared) in [(500, true), (1000, false), (0, false)] {
+    for (forged, spared, at_s) in [(500, true, 1), (1000, false, 2), (0, false, 3)] {
         for query in 0..2000 {
             let client = limiter.limited(addr("192.0.2.1"), true, query < forged, NOW_MS);
             limiter.take_query(&client);
         }
-        assert_eq!(limiter.shed().spare_cookies, spared, "{forged}");
+        assert_eq!(limiter.shed(NOW_MS + at_s * 1000).spare_cookies, spared, "{forged}");
     }
-    for _ in 0..3 {
-        limiter.shed();
+    for at_s in 4..6 {
+        assert!(!limiter.shed(NOW_MS + at_s * 1000).spare_cookies);
     }
-    assert!(limiter.shed().spare_cookies);
+    assert!(limiter.shed(NOW_MS + 6000).spare_cookies);
 }
 
 #[test]
@@ -213,7 +216,7 @@ fn no_more_is_shed_than_the_kernel_is_told() {
             is_taken(&mut limiter, &format!("10.0.{prefix}.1"), NOW_MS);
         }
     }
-    let shed = limiter.shed().prefixes.len();
+    let shed = limiter.shed(NOW_MS).prefixes.len();
     assert!((50..=heavy::SHED_MAX).contains(&shed), "{shed}");
 }
 
@@ -249,4 +252,18 @@ proptest! {
         let expected = u64::from(rate) * (SECONDS + 1);
         prop_assert!(taken <= expected + expected / 50 + 1 && taken + expected / 50 + 2 >= expected, "{taken} of {expected}");
     }
+}
+
+#[test]
+fn a_flood_is_seen_in_a_part_of_a_second_and_a_few_queries_are_none() {
+    let mut limiter = limiter(&RateLimits { all: 1, shed_above: 1000, ..unlimited() });
+    limiter.shed(NOW_MS);
+    for _ in 0..260 {
+        is_taken(&mut limiter, "192.0.2.1", NOW_MS + 100);
+    }
+    assert_eq!(limiter.shed(NOW_MS + 250).prefixes.len(), 1);
+    for _ in 0..20 {
+        is_taken(&mut limiter, "192.0.3.1", NOW_MS + 250);
+    }
+    assert_eq!(limiter.shed(NOW_MS + 251).prefixes.len(), 1);
 }

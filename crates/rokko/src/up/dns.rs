@@ -157,8 +157,8 @@ impl Handler for DnsHandler {
         }
     }
 
-    fn shed(&mut self) -> Option<Shed> {
-        let rokko_answer::Shed { prefixes, pass_one_in, spare_cookies } = self.answerer.shed();
+    fn shed(&mut self, unix_ms: u64) -> Option<Shed> {
+        let rokko_answer::Shed { prefixes, pass_one_in, spare_cookies } = self.answerer.shed(unix_ms);
         let shed = Shed { prefixes, pass_one_in, spare: spare_cookies.then_some(SERVER_COOKIE_AT_END) };
         if shed == self.shed {
             return None;
