@@ -25,6 +25,8 @@ const RESPONSE_LEN_MAX: usize = 64;
 const LOST_AFTER: Duration = Duration::from_millis(500);
 /// The most that may be in flight in an open loop.
 const OPEN_IN_FLIGHT_MAX: usize = 1 << 16;
+/// Up to so long a wait is not slept through: waking up takes about as long, and would count as the server's latency.
+const SPIN_MAX: Duration = Duration::from_micros(200);
 /// Octets of a socket's buffers.
 const BUFFER_BYTES: usize = 4 << 20;
 
@@ -199,7 +201,7 @@ impl Loop {
 
     /// Takes what has come, waiting for it if nothing has.
     fn receive(&mut self, wait: Duration, start: Instant) -> Result<()> {
-        if !wait.is_zero() {
+        if wait > SPIN_MAX {
             let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             match ppoll(&mut polled, Some(TimeSpec::from_duration(wait)), None) {
                 Ok(0) | Err(Errno::EINTR) => return Ok(()),
