@@ -169,7 +169,12 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     };
     check("data_dir", old.data_dir != new.data_dir);
     check("dns.listen", old.net.listen != new.net.listen);
-    let threads_and_limits = |config: &Config| rokko_net::Config { listen: Vec::new(), ..config.net.clone() };
+    check("dns.xdp", old.net.xdp != new.net.xdp);
+    let threads_and_limits = |config: &Config| rokko_net::Config {
+        listen: Vec::new(),
+        xdp: rokko_net::xdp::XdpConfig::default(),
+        ..config.net.clone()
+    };
     check("dns threads, buffers and TCP limits", threads_and_limits(old) != threads_and_limits(new));
     check("dns.rate.enabled and dns.rate.entries", old.rate_entries != new.rate_entries);
     check("api.listen", old.api_listen != new.api_listen);
