@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,6 +17,9 @@ use crate::stop::Stop;
 
 /// How often the machine's addresses and the program's counters are read.
 const KEEPER_MS: u16 = 1000;
+/// How long a queue in use is waited for, and the time between two tries.
+const QUEUE_WAIT_MAX: Duration = Duration::from_secs(2);
+const QUEUE_WAIT: Duration = Duration::from_millis(10);
 
 /// Which interfaces AF_XDP is used on, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,13 +179,25 @@ fn open(name: &str, options: &SocketOptions, listen: &[SocketAddr]) -> Result<(A
     let options = SocketOptions { zero_copy: options.zero_copy && redirect.is_native(), ..options.clone() };
     let mut ports = Vec::new();
     for queue in 0..interface.queues.min(QUEUES_MAX) {
-        let socket = Socket::open(&interface, queue, &options)?;
+        let socket = open_socket(&interface, queue, &options)?;
         redirect.add_socket(queue, &socket).map_err(failed)?;
         ports.push(Port { socket, mtu: interface.mtu });
     }
     let local = local_addresses().map_err(failed)?;
     redirect.set_destinations(&destinations(listen, &local)).map_err(failed)?;
     Ok((Attached { interface, redirect, passed: [0; Passed::ALL.len()], gone: false }, ports))
+}
+
+/// Opens a socket. The kernel frees the queue of one that was closed a little later, so that a queue in use may be that of
+/// a server which has just ended.
+fn open_socket(interface: &Interface, queue: u32, options: &SocketOptions) -> Result<Socket, XdpError> {
+    let deadline = Instant::now() + QUEUE_WAIT_MAX;
+    loop {
+        match Socket::open(interface, queue, options) {
+            Err(XdpError::QueueInUse { .. }) if Instant::now() < deadline => std::thread::sleep(QUEUE_WAIT),
+            result => return result,
+        }
+    }
 }
 
 /// The thread that keeps the program's table of addresses true and its counters published.
