@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let apex: Name = "example.".parse().expect("this is a name");
-    let zone = Zone::from_pages(apex, Revision(1), vec![page], Vec::new());
+    let zone = Zone::from_pages(&apex, Revision(1), vec![page], Vec::new());
     let records: usize = zone.rrsets().map(|(_, rrset)| rrset.len()).sum();
     assert_eq!(zone.records(), records as u64);
 });

@@ -37,7 +37,7 @@ fn server() -> Server {
         let apex: Name = apex.parse().unwrap();
         let loaded = load(text.as_bytes(), Options { origin: Some(apex.clone()), ..Options::default() });
         assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
-        catalog.publish([(apex.clone(), Some(Zone::build(apex, Revision(1), loaded.rrsets).unwrap()))]);
+        catalog.publish([(apex.clone(), Some(Zone::build(&apex, Revision(1), loaded.rrsets).unwrap()))]);
     }
     let settings = Settings {
         nsid: b"fuzz".to_vec(),

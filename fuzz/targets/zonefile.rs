@@ -30,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
     let again = read(text.as_bytes());
     assert_eq!(write(&again).as_ref(), Some(&text), "{:?}", again.diagnostics);
     let apex = loaded.apex.expect("a zone that was written has an apex");
-    let zone = Zone::build(apex, Revision(1), loaded.rrsets).expect("what was checked makes a zone");
+    let zone = Zone::build(&apex, Revision(1), loaded.rrsets).expect("what was checked makes a zone");
     let mut snapshot = String::new();
     write_snapshot(&zone, &mut snapshot).expect("a string takes all text");
     assert_eq!(snapshot, text);

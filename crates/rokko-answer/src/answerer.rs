@@ -323,7 +323,7 @@ impl Work<'_> {
                 return None;
             }
             Task::Change => match self.catalog.find(self.scratch.name.as_bytes()) {
-                Some(zone) if zone.apex().as_bytes() == self.scratch.name.as_bytes() => {
+                Some(zone) if zone.view().apex_bytes() == self.scratch.name.as_bytes() => {
                     (Rcode::REFUSED, Some(Ede::PROHIBITED))
                 }
                 _ => (Rcode::NOTAUTH, Some(Ede::NOT_AUTHORITATIVE)),
@@ -331,12 +331,12 @@ impl Work<'_> {
             Task::Zones(question) => match zone_of(self.catalog, &self.scratch.name, question.qtype) {
                 None => (Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
                 Some(zone) => {
-                    *self.apex_len = zone.apex().as_bytes().len();
+                    *self.apex_len = zone.view().apex_bytes().len();
                     if let Some(opt) = opt {
-                        opt.set_zone(&zone);
+                        opt.set_zone(zone.view());
                     }
                     reserve(reply, opt);
-                    return self.resolve(&zone, question, reply, opt);
+                    return self.resolve(zone.view(), question, reply, opt);
                 }
             },
         };
@@ -349,7 +349,7 @@ impl Work<'_> {
 
     fn resolve(
         self,
-        zone: &rokko_zone::Zone,
+        zone: rokko_zone::ZoneRef<'_>,
         question: Question,
         reply: &mut Reply<'_>,
         opt: &mut Option<OptReply>,

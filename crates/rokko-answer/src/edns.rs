@@ -3,7 +3,8 @@
 use rokko_wire::Ede;
 use rokko_wire::compose::{Composer, Full};
 use rokko_wire::edns::{Edns, OPT_LEN, OPTION_HEAD_LEN, option};
-use rokko_zone::Zone;
+use rokko_wire::name::Labels;
+use rokko_zone::ZoneRef;
 
 use crate::cookie::{FULL_LEN, Verdict};
 use crate::settings::{Client, CookieMode, Settings};
@@ -70,9 +71,9 @@ impl OptReply {
     }
 
     /// Says the version of the zone that answers, if the client wants to know (RFC 9660).
-    pub(crate) fn set_zone(&mut self, zone: &Zone) {
+    pub(crate) fn set_zone(&mut self, zone: ZoneRef<'_>) {
         if self.zone_version_wanted {
-            let labels = u8::try_from(zone.apex().label_count()).unwrap_or(u8::MAX);
+            let labels = u8::try_from(Labels::of(zone.apex_bytes()).count()).unwrap_or(u8::MAX);
             let [s0, s1, s2, s3] = zone.serial().0.to_be_bytes();
             self.zone_version = Some([labels, SOA_SERIAL, s0, s1, s2, s3]);
         }

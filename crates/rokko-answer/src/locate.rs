@@ -1,7 +1,7 @@
 //! Where a name stands in one zone (RFC 1034 §4.3.2 step 3, RFC 4592, RFC 6672).
 
 use rokko_wire::{KeyBuf, Rtype};
-use rokko_zone::{Match, NodeRef, Zone};
+use rokko_zone::{Marks, Match, NodeRef, ZoneRef};
 
 /// Where a name stands.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ pub(crate) struct Located<'z> {
 }
 
 /// Finds the place of the name with `key`. If nothing but a wildcard could match, `wildcard` becomes its key.
-pub(crate) fn locate<'z>(zone: &'z Zone, key: &[u8], wildcard: &mut KeyBuf) -> Located<'z> {
+pub(crate) fn locate<'z>(zone: ZoneRef<'z>, key: &[u8], wildcard: &mut KeyBuf) -> Located<'z> {
     let found = zone.search(key);
     let encloser_len = match found {
         Match::Exact(_) => key.len(),
@@ -40,7 +40,7 @@ pub(crate) fn locate<'z>(zone: &'z Zone, key: &[u8], wildcard: &mut KeyBuf) -> L
             shared(before).max(shared(after))
         }
     };
-    if (zone.has_cuts() || zone.has_dnames())
+    if zone.marks().has_any(Marks::CUT.with(Marks::DNAME))
         && let Some(place) = barrier(zone, key, encloser_len, found)
     {
         return Located { place, encloser_len };
@@ -54,13 +54,13 @@ pub(crate) fn locate<'z>(zone: &'z Zone, key: &[u8], wildcard: &mut KeyBuf) -> L
 }
 
 /// The cut or DNAME that is nearest to the apex on the way to `key`.
-fn barrier<'z>(zone: &'z Zone, key: &[u8], encloser_len: usize, found: Match<'z>) -> Option<Place<'z>> {
+fn barrier<'z>(zone: ZoneRef<'z>, key: &[u8], encloser_len: usize, found: Match<'z>) -> Option<Place<'z>> {
     let near = match found {
         Match::Exact(node) => Some(node),
         Match::Gap { before, .. } => before,
     };
     let ends = key[..encloser_len].iter().enumerate().filter(|&(_, &octet)| octet == 0).map(|(at, _)| at + 1);
-    let apex = zone.has_dnames().then_some(0);
+    let apex = zone.marks().has(Marks::DNAME).then_some(0);
     for end in apex.into_iter().chain(ends) {
         let prefix = &key[..end];
         let Some(node) = near.filter(|node| node.key() == prefix).or_else(|| zone.node(prefix)) else { continue };
@@ -74,9 +74,9 @@ fn barrier<'z>(zone: &'z Zone, key: &[u8], encloser_len: usize, found: Match<'z>
     None
 }
 
-fn source_of_synthesis<'z>(zone: &'z Zone, encloser: &[u8], wildcard: &mut KeyBuf) -> Place<'z> {
+fn source_of_synthesis<'z>(zone: ZoneRef<'z>, encloser: &[u8], wildcard: &mut KeyBuf) -> Place<'z> {
     set_wildcard(wildcard, encloser);
-    if !zone.has_wildcards() {
+    if !zone.marks().has(Marks::WILDCARD) {
         return Place::Absent;
     }
     match zone.search(wildcard.as_bytes()) {

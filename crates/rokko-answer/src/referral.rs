@@ -4,7 +4,7 @@ use rokko_wire::compose::{Full, Owner, Section};
 use rokko_wire::key::name_from_key;
 use rokko_wire::query::FoldedName;
 use rokko_wire::{KeyBuf, Rtype};
-use rokko_zone::{Denial, NodeRef, Zone};
+use rokko_zone::{Denial, NodeRef, ZoneRef};
 
 use crate::denial::{Proofs, Subject};
 use crate::reply::Reply;
@@ -36,7 +36,7 @@ pub(crate) fn delegation<'z>(
 /// the others are left out then (RFC 9471 §3).
 pub(crate) fn glue(
     reply: &mut Reply<'_>,
-    zone: &Zone,
+    zone: ZoneRef<'_>,
     cut: NodeRef<'_>,
     target: &mut FoldedName,
     target_key: &mut KeyBuf,
@@ -60,13 +60,13 @@ pub(crate) fn glue(
 }
 
 /// Takes a name in record data; says whether it lies in the zone, and then `key` is its key.
-pub(crate) fn set_target(zone: &Zone, wire: &[u8], target: &mut FoldedName, key: &mut KeyBuf) -> bool {
+pub(crate) fn set_target(zone: ZoneRef<'_>, wire: &[u8], target: &mut FoldedName, key: &mut KeyBuf) -> bool {
     target.load(wire).is_ok() && set_key(zone, target, key)
 }
 
 /// Makes `key` the key of `name`, if that lies in the zone.
-pub(crate) fn set_key(zone: &Zone, name: &FoldedName, key: &mut KeyBuf) -> bool {
-    let apex = zone.apex().as_bytes();
+pub(crate) fn set_key(zone: ZoneRef<'_>, name: &FoldedName, key: &mut KeyBuf) -> bool {
+    let apex = zone.apex_bytes();
     let Some(below_len) = name.as_bytes().len().checked_sub(apex.len()) else { return false };
     if name.as_bytes()[below_len..] != *apex {
         return false;
@@ -82,7 +82,7 @@ pub(crate) fn set_key(zone: &Zone, name: &FoldedName, key: &mut KeyBuf) -> bool 
 }
 
 /// Writes the A and AAAA records of a name in the zone to the additional section, those that fit.
-pub(crate) fn addresses(reply: &mut Reply<'_>, zone: &Zone, name: &FoldedName, key: &KeyBuf) -> Result<(), Full> {
+pub(crate) fn addresses(reply: &mut Reply<'_>, zone: ZoneRef<'_>, name: &FoldedName, key: &KeyBuf) -> Result<(), Full> {
     let Some(node) = zone.node(key.as_bytes()) else { return Ok(()) };
     let mut written = Ok(());
     for rtype in [Rtype::A, Rtype::AAAA] {
@@ -98,7 +98,7 @@ pub(crate) fn addresses(reply: &mut Reply<'_>, zone: &Zone, name: &FoldedName, k
 pub(crate) fn write_proofs(reply: &mut Reply<'_>, proofs: &Proofs<'_>) -> Result<(), Full> {
     for proof in proofs.iter() {
         let mut name = [0; 255];
-        let len = name_from_key(proof.node.key(), proof.apex.as_bytes(), &mut name);
+        let len = name_from_key(proof.node.key(), proof.apex, &mut name);
         if let (Some(rrset), 1..) = (proof.node.rrset(proof.rtype), len) {
             let ttl = rrset.ttl().as_secs();
             reply.rrset(Section::Authority, Owner::Name(&name[..len]), proof.node, rrset, ttl)?;

@@ -13,7 +13,7 @@ use rokko_wire::compose::{Full, Owner, QUESTION_NAME, Section};
 use rokko_wire::query::FoldedName;
 use rokko_wire::{KeyBuf, Rcode, Rtype, code};
 use rokko_zone::zone::negative_ttl;
-use rokko_zone::{Catalog, Denial, NodeRef, RrsetRef, Zone, ZoneGuard};
+use rokko_zone::{Catalog, Denial, Marks, NodeRef, RrsetRef, ZoneGuard, ZoneRef};
 
 use crate::denial::{Proofs, Subject};
 use crate::locate::{Place, label_count, locate};
@@ -98,7 +98,7 @@ enum Step<'z> {
 /// (RFC 4035 §3.1.4.1).
 pub(crate) fn zone_of(catalog: &Catalog, name: &FoldedName, qtype: Rtype) -> Option<ZoneGuard> {
     let zone = catalog.find(name.as_bytes())?;
-    if qtype == Rtype::DS && zone.apex().as_bytes() == name.as_bytes() {
+    if qtype == Rtype::DS && zone.view().apex_bytes() == name.as_bytes() {
         return catalog.find_above(name.as_bytes()).or(Some(zone));
     }
     Some(zone)
@@ -106,12 +106,12 @@ pub(crate) fn zone_of(catalog: &Catalog, name: &FoldedName, qtype: Rtype) -> Opt
 
 impl Resolution<'_, '_> {
     /// Answers for the name in the scratch buffers, which lies in `zone`.
-    pub(crate) fn run(&mut self, zone: &Zone) -> Result<Outcome, Full> {
+    pub(crate) fn run(&mut self, zone: ZoneRef<'_>) -> Result<Outcome, Full> {
         self.in_zone(zone, Proofs::new())
     }
 
-    fn in_zone<'z>(&mut self, zone: &'z Zone, mut proofs: Proofs<'z>) -> Result<Outcome, Full> {
-        if !zone.has_soa() {
+    fn in_zone<'z>(&mut self, zone: ZoneRef<'z>, mut proofs: Proofs<'z>) -> Result<Outcome, Full> {
+        if !zone.marks().has(Marks::SOA) {
             return self.without_zone(&proofs);
         }
         loop {
@@ -136,8 +136,8 @@ impl Resolution<'_, '_> {
                 write_proofs(self.reply, &proofs)?;
                 return Ok(Outcome::Answer);
             };
-            if next.apex() != zone.apex() {
-                return self.in_zone(&next, proofs);
+            if next.view().apex_bytes() != zone.apex_bytes() {
+                return self.in_zone(next.view(), proofs);
             }
         }
     }
@@ -153,7 +153,7 @@ impl Resolution<'_, '_> {
     }
 
     /// Deals with one name, whose key is set.
-    fn step<'z>(&mut self, zone: &'z Zone, proofs: &mut Proofs<'z>) -> Result<Step<'z>, Full> {
+    fn step<'z>(&mut self, zone: ZoneRef<'z>, proofs: &mut Proofs<'z>) -> Result<Step<'z>, Full> {
         let scratch = &mut *self.scratch;
         let located = locate(zone, scratch.key.as_bytes(), &mut scratch.wildcard);
         let at_name = |node: NodeRef<'_>| node.key().len() == scratch.key.as_bytes().len();
@@ -187,7 +187,7 @@ impl Resolution<'_, '_> {
 
     fn refer<'z>(
         &mut self,
-        zone: &'z Zone,
+        zone: ZoneRef<'z>,
         encloser_len: usize,
         cut: NodeRef<'z>,
         proofs: &mut Proofs<'z>,
@@ -210,7 +210,7 @@ impl Resolution<'_, '_> {
     /// Answers from the name's node, or from that of the wildcard which stands in for the name.
     fn at_node<'z>(
         &mut self,
-        zone: &'z Zone,
+        zone: ZoneRef<'z>,
         node: NodeRef<'z>,
         encloser_len: usize,
         is_wildcard: bool,
@@ -239,7 +239,13 @@ impl Resolution<'_, '_> {
         Ok(self.follow())
     }
 
-    fn prove_wildcard<'z>(&mut self, zone: &'z Zone, encloser_len: usize, is_wildcard: bool, proofs: &mut Proofs<'z>) {
+    fn prove_wildcard<'z>(
+        &mut self,
+        zone: ZoneRef<'z>,
+        encloser_len: usize,
+        is_wildcard: bool,
+        proofs: &mut Proofs<'z>,
+    ) {
         if is_wildcard && self.wants_proofs(zone) {
             proofs.wildcard_answer(self.subject(zone, encloser_len));
         }
@@ -248,7 +254,7 @@ impl Resolution<'_, '_> {
     /// Answers for all types at once (RFC 8482).
     fn any<'z>(
         &mut self,
-        zone: &'z Zone,
+        zone: ZoneRef<'z>,
         node: NodeRef<'z>,
         encloser_len: usize,
         is_wildcard: bool,
@@ -357,7 +363,7 @@ impl Resolution<'_, '_> {
 
     fn no_data<'z>(
         &mut self,
-        zone: &'z Zone,
+        zone: ZoneRef<'z>,
         node: Option<NodeRef<'z>>,
         encloser_len: usize,
         is_wildcard: bool,
@@ -376,15 +382,15 @@ impl Resolution<'_, '_> {
     }
 
     /// Writes the SOA record of a negative answer (RFC 2308 §3).
-    fn negative_soa(&mut self, zone: &Zone) -> Result<(), Full> {
+    fn negative_soa(&mut self, zone: ZoneRef<'_>) -> Result<(), Full> {
         let Some(apex) = zone.apex_node() else { return Ok(()) };
         let Some(soa) = apex.rrset(Rtype::SOA) else { return Ok(()) };
-        let owner = Owner::Name(zone.apex().as_bytes());
+        let owner = Owner::Name(zone.apex_bytes());
         self.reply.rrset(Section::Authority, owner, apex, soa, negative_ttl(soa).as_secs())
     }
 
     /// Writes addresses of the names that an answer points to, as far as they fit.
-    fn additional(&mut self, zone: &Zone, rrset: RrsetRef<'_>) {
+    fn additional(&mut self, zone: ZoneRef<'_>, rrset: RrsetRef<'_>) {
         let name_at = match rrset.rtype() {
             Rtype::NS => 0,
             Rtype::MX | Rtype::SVCB | Rtype::HTTPS => 2,
@@ -409,11 +415,11 @@ impl Resolution<'_, '_> {
         }
     }
 
-    fn wants_proofs(&self, zone: &Zone) -> bool {
+    fn wants_proofs(&self, zone: ZoneRef<'_>) -> bool {
         self.reply.dnssec_ok && zone.denial() != Denial::None
     }
 
-    fn subject<'z>(&self, zone: &'z Zone, encloser_len: usize) -> Subject<'_, 'z> {
+    fn subject<'z>(&self, zone: ZoneRef<'z>, encloser_len: usize) -> Subject<'_, 'z> {
         Subject {
             zone,
             name: &self.scratch.name,

@@ -99,7 +99,7 @@ impl ZoneText {
 
 impl Source for ZoneText {
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, ControlError> {
-        let apex = self.zone.apex();
+        let apex = &self.zone.apex();
         let key = self.after.as_ref().and_then(|owner| KeyBuf::below(owner, apex)).unwrap_or_default();
         let mut rrsets = self.zone.rrsets_from(key.as_bytes()).filter(|(owner, _)| self.after.as_ref() != Some(owner));
         let mut text = String::new();
@@ -132,7 +132,7 @@ impl Source for ZoneText {
 
 pub(crate) fn ttl_of(zone: &Zone, owner: &Name, rrset: RrsetRef<'_>, rdata: &[u8]) -> Ttl {
     let covered = match rrset.rtype() {
-        Rtype::RRSIG => signature_ttl(rdata, |rtype| zone.rrset(owner, rtype).map(|covered| covered.ttl())),
+        Rtype::RRSIG => signature_ttl(rdata, |rtype| zone.rrset(owner, rtype).map(RrsetRef::ttl)),
         _ => None,
     };
     covered.unwrap_or(rrset.ttl())

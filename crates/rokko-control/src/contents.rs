@@ -42,7 +42,7 @@ pub(crate) fn complete(apex: &Name, contents: &mut Vec<Rrset>, defaults: &ZoneDe
 /// A SOA record that was signed elsewhere stays as it is: another serial would make its signature, and with it every
 /// negative answer, bogus (RFC 4035 §5.3).
 pub(crate) fn move_serial(zone: &Zone, delta: &mut Delta, policy: SoaEdit, now: UnixMillis) {
-    let apex = zone.apex();
+    let apex = &zone.apex();
     let Some(before) = zone.rrset(apex, Rtype::SOA).map(Contents::of) else { return };
     if has_signed_soa(zone, delta) {
         return;
@@ -73,7 +73,7 @@ pub(crate) fn move_serial(zone: &Zone, delta: &mut Delta, policy: SoaEdit, now: 
 
 /// Whether the zone has a signature of its SOA record after the delta.
 fn has_signed_soa(zone: &Zone, delta: &Delta) -> bool {
-    let apex = zone.apex();
+    let apex = &zone.apex();
     let covers_soa = |rdata: &[u8]| rdata.starts_with(&Rtype::SOA.0.to_be_bytes());
     match place_of(delta, apex, Rtype::RRSIG) {
         Ok(index) => {

@@ -143,7 +143,7 @@ impl Shared {
     }
 
     fn current(&self, name: &Name) -> Option<Zone> {
-        self.follower.catalog().zone(name).map(|zone| Zone::clone(&zone))
+        self.follower.catalog().zone(name).map(|zone| zone.to_zone())
     }
 
     fn applied_times(&self) -> std::sync::MutexGuard<'_, AppliedTimes> {
@@ -154,7 +154,7 @@ impl Shared {
 fn load(store: &dyn Store, catalog: &Catalog) -> Result<Revision, ControlError> {
     let mut chunk = Vec::with_capacity(LOAD_CHUNK);
     let revision = store.load_all(&mut |zone| {
-        chunk.push((zone.apex().clone(), Some(zone)));
+        chunk.push((zone.apex(), Some(zone)));
         if chunk.len() == LOAD_CHUNK {
             catalog.publish(chunk.drain(..));
         }

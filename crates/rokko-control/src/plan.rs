@@ -147,11 +147,11 @@ impl<'a> Planner<'a> {
     }
 
     fn edit(&mut self, before: Zone, edits: &[Edit], meta: Option<ZoneMeta>) -> Result<Step, ControlError> {
-        let mut delta = before.resolve(edits).map_err(edit_error(before.apex()))?;
+        let mut delta = before.resolve(edits).map_err(edit_error(&before.apex()))?;
         if !delta.is_empty() {
             let policy = match &meta {
                 Some(meta) => meta.soa_edit,
-                None => self.meta(before.apex())?.soa_edit,
+                None => self.meta(&before.apex())?.soa_edit,
             };
             move_serial(&before, &mut delta, policy, self.at);
         }
@@ -168,7 +168,7 @@ impl<'a> Planner<'a> {
         let revision = Revision(self.head.0 + self.commits.len() as u64 + 1);
         let version = before.as_ref().map_or(VersionBefore::Absent, |zone| VersionBefore::At(zone.revision()));
         let deleted = kind == ChangeKind::Delete;
-        let start = before.unwrap_or_else(|| Zone::empty(name.clone()));
+        let start = before.unwrap_or_else(|| Zone::empty(&name));
         let (zone, pages) = start.apply(&delta, revision).map_err(edit_error(&name))?;
         let warnings = if deleted { Vec::new() } else { self.check(&zone, &delta, whole)? };
         let after = if deleted { NewState::Absent } else { present(&zone, meta.clone(), pages) };
@@ -193,18 +193,18 @@ impl<'a> Planner<'a> {
     /// The findings about a zone that do not keep it out. Records that a later change may add are only missed.
     fn check(&self, zone: &Zone, delta: &Delta, whole: bool) -> Result<Vec<Finding>, ControlError> {
         let limit = self.shared.options.limits.zone_records_max;
+        let apex = &zone.apex();
         if zone.records() > limit {
-            return Err(ControlError::TooLarge { what: format!("the number of records of {}", zone.apex()), limit });
+            return Err(ControlError::TooLarge { what: format!("the number of records of {apex}"), limit });
         }
-        let mut findings =
-            if whole { check_zone(zone.apex(), zone) } else { check_touched(zone.apex(), zone, delta.owners()) };
+        let mut findings = if whole { check_zone(apex, zone) } else { check_touched(apex, zone, delta.owners()) };
         for finding in &mut findings {
             if finding.is_incomplete() && !matches!(finding.code, "no-soa" | "no-ns") {
                 finding.severity = Severity::Warning;
             }
         }
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
-            return Err(ControlError::Invalid { zone: zone.apex().clone(), findings });
+            return Err(ControlError::Invalid { zone: apex.clone(), findings });
         }
         findings.truncate(WARNINGS_MAX);
         Ok(findings)

@@ -22,7 +22,7 @@ pub(crate) fn step(
     current: Option<Zone>,
 ) -> Result<Step, ControlError> {
     let (later, meta) = history_after(planner, name, to)?;
-    let now = current.clone().unwrap_or_else(|| Zone::empty(name.clone()));
+    let now = current.clone().unwrap_or_else(|| Zone::empty(name));
     let mut target = now.clone();
     let mut touched = BTreeSet::new();
     for entry in later {

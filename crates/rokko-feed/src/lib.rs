@@ -85,7 +85,7 @@ mod tests {
 
     fn frame(after: u64, last: u64, zone: &str) -> Frame {
         let name: Name = zone.parse().unwrap();
-        Frame { after: Revision(after), last: Revision(last), zones: vec![(name.clone(), Some(Zone::empty(name)))] }
+        Frame { after: Revision(after), last: Revision(last), zones: vec![(name.clone(), Some(Zone::empty(&name)))] }
     }
 
     #[test]

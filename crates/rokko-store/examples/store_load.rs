@@ -121,14 +121,14 @@ fn rrset(owner: &Name, rtype: Rtype, rdata: Vec<u8>) -> Rrset {
 
 fn create(apex: &Name, rrsets: Vec<Rrset>) -> Outcome<Commit> {
     let edits: Vec<Edit> = rrsets.into_iter().map(Edit::Extend).collect();
-    commit(&Zone::empty(apex.clone()), VersionBefore::Absent, Some(ZoneMeta::default()), &edits)
+    commit(&Zone::empty(&apex), VersionBefore::Absent, Some(ZoneMeta::default()), &edits)
 }
 
 fn commit(zone: &Zone, before: VersionBefore, meta: Option<ZoneMeta>, edits: &[Edit]) -> Outcome<Commit> {
     let delta = zone.resolve(edits)?;
     let (next, pages) = zone.apply(&delta, Revision(0))?;
     Ok(Commit {
-        zone: zone.apex().clone(),
+        zone: zone.apex(),
         before,
         at: UnixMillis(1_700_000_000_000),
         actor: Actor { name: "load".to_owned(), address: String::new() },

@@ -129,6 +129,9 @@ rtypes! {
     DLV "DLV" 32769
 }
 
+/// Types without a specification: their mnemonics are read and not written, as few programs know them.
+const RESERVED: &[(&str, u16)] = &[("UINFO", 100), ("UID", 101), ("GID", 102), ("UNSPEC", 103)];
+
 impl Rtype {
     /// Whether the type exists only in queries or as a meta record and can never be zone data
     /// (RFC 6895 §3.1: OPT, the range 128 to 255, and type 0).
@@ -161,7 +164,8 @@ impl FromStr for Rtype {
     type Err = UnknownRtype;
 
     fn from_str(text: &str) -> Result<Self, UnknownRtype> {
-        if let Some((_, number)) = MNEMONICS.iter().find(|(known, _)| known.eq_ignore_ascii_case(text)) {
+        if let Some((_, number)) = MNEMONICS.iter().chain(RESERVED).find(|(known, _)| known.eq_ignore_ascii_case(text))
+        {
             return Ok(Self(*number));
         }
         let digits = text.get(..4).filter(|head| head.eq_ignore_ascii_case("TYPE")).and_then(|_| text.get(4..));
@@ -181,6 +185,7 @@ mod tests {
         }
         assert_eq!("aaaa".parse(), Ok(Rtype::AAAA));
         assert_eq!("type28".parse(), Ok(Rtype::AAAA));
+        assert_eq!(("uinfo".parse(), Rtype(100).to_string()), (Ok(Rtype(100)), "TYPE100".to_owned()));
         for bad in ["", "TYPE", "TYPE-1", "TYPE65536", "TYPE+1", "FOO"] {
             assert_eq!(bad.parse::<Rtype>(), Err(UnknownRtype), "{bad}");
         }

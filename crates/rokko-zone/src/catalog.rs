@@ -1,54 +1,157 @@
 //! All zones of a server, found by name without a lock.
+//!
+//! ```text
+//! hash of the name ─► shard ─► table ─► bucket: 64 octets, one cache line
+//!                                         tags   an octet of the hash for each of 7 zones, and a mark
+//!                                         zones  7 pointers
+//!                                           ▼
+//!                                         the zone: its apex is compared, and its records follow right after
+//! ```
+//!
+//! A zone is put into its slot and replaced there without touching another one. A table that grows full is built anew
+//! with more buckets and swapped whole; there are many shards so that this is little work each time.
 
-use std::collections::HashMap;
-use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::{ArcSwap, Guard};
-use hashbrown::HashTable;
+use arc_swap::{ArcSwap, ArcSwapAny, Guard};
 use rokko_wire::Name;
 use rokko_wire::name::Labels;
 
-use crate::Zone;
+use crate::zone::Cell;
+use crate::{Zone, ZoneRef};
 
-/// How many parts the catalog has; a change replaces one part. A power of two.
+/// How many parts the catalog has. A power of two.
 const SHARDS: usize = 4096;
 /// The most labels of a name, the root label not counted.
 const LABELS_MAX: usize = 127;
+/// Zones in one bucket.
+const BUCKET_ZONES: usize = 7;
+/// Where a bucket's tags have the mark that a zone of it stands in a later bucket.
+const OVERFLOW: u64 = 0xff << 56;
+/// How many of 16 slots are taken in a new table, above how many it is built anew, and below how many.
+const NEW_OF_16: usize = 8;
+const FULL_OF_16: usize = 13;
+const SPARSE_OF_16: usize = 3;
 
 /// The zones of a server. Readers never wait; there is one writer at a time.
 ///
 /// A zone is found by a keyed hash of its name, so that nobody can choose names that collide; then its whole
 /// name is compared.
 pub struct Catalog {
-    shards: Box<[ArcSwap<Shard>]>,
+    shards: Box<[Shard]>,
     seed: u64,
     zones: AtomicUsize,
 }
 
-#[derive(Clone, Default)]
-struct Shard(HashTable<(u64, Zone)>);
-
-/// A zone, held against removal while it is read.
-pub struct ZoneGuard {
-    shard: Guard<Arc<Shard>>,
-    bucket: usize,
+#[derive(Default)]
+struct Shard {
+    table: ArcSwap<Table>,
+    zones: AtomicUsize,
 }
 
-impl Deref for ZoneGuard {
-    type Target = Zone;
+/// A hash table of a fixed number of buckets; a zone stands in the first bucket with room from its own on.
+struct Table(Box<[Bucket]>);
 
-    fn deref(&self) -> &Zone {
-        let (_, zone) = self.shard.0.get_bucket(self.bucket).expect("the shard is immutable and had this bucket");
-        zone
+/// The slot of a zone, or of none.
+type Slot = ArcSwapAny<Option<Cell>>;
+
+#[repr(align(64))]
+#[derive(Default)]
+struct Bucket {
+    /// An octet per slot, 0 where it is empty; the highest octet is the mark.
+    tags: AtomicU64,
+    zones: [Slot; BUCKET_ZONES],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+/// A zone, held against removal while it is read.
+pub struct ZoneGuard(Guard<Option<Cell>>);
+
+impl ZoneGuard {
+    /// The zone to read in.
+    pub fn view(&self) -> ZoneRef<'_> {
+        ZoneRef::of(self.cell())
+    }
+
+    /// The zone itself, to be kept.
+    pub fn to_zone(&self) -> Zone {
+        Zone(self.cell().clone())
+    }
+
+    fn cell(&self) -> &Cell {
+        self.0.as_ref().expect("only a slot with a zone becomes a guard")
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::with_room_for(1)
+    }
+}
+
+impl Table {
+    fn with_room_for(zones: usize) -> Self {
+        let buckets = (zones * 16).div_ceil(BUCKET_ZONES * NEW_OF_16);
+        Self((0..buckets.max(1)).map(|_| Bucket::default()).collect())
+    }
+
+    fn slots(&self) -> usize {
+        self.0.len() * BUCKET_ZONES
+    }
+
+    /// The buckets where a zone with this hash may stand, in order.
+    fn buckets(&self, hash: u64) -> impl Iterator<Item = &Bucket> {
+        // The low half chooses the bucket, the high half the shard and the tag.
+        let first = usize::try_from(((hash & 0xffff_ffff) * self.0.len() as u64) >> 32).unwrap_or(0);
+        self.0[first..].iter().chain(&self.0[..first])
+    }
+
+    /// The slot that holds the zone `name`, what it holds, its bucket and its number there.
+    fn find(&self, hash: u64, name: &[u8]) -> Option<(Guard<Option<Cell>>, &Bucket, usize)> {
+        let tag = tag_of(hash);
+        for bucket in self.buckets(hash) {
+            let tags = bucket.tags.load(Ordering::Acquire);
+            for (number, slot) in bucket.zones.iter().enumerate() {
+                if (tags >> (8 * number)).to_le_bytes()[0] == tag {
+                    let found = slot.load();
+                    if found.as_ref().is_some_and(|cell| ZoneRef::of(cell).apex_bytes() == name) {
+                        return Some((found, bucket, number));
+                    }
+                }
+            }
+            if tags & OVERFLOW == 0 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Puts in a zone that is not there yet; there is room for it.
+    fn insert(&self, hash: u64, cell: Cell) {
+        for bucket in self.buckets(hash) {
+            let tags = bucket.tags.load(Ordering::Relaxed);
+            let empty = (0..BUCKET_ZONES).find(|number| (tags >> (8 * number)).to_le_bytes()[0] == 0);
+            if let Some(number) = empty {
+                bucket.zones[number].store(Some(cell));
+                bucket.tags.store(tags | u64::from(tag_of(hash)) << (8 * number), Ordering::Release);
+                return;
+            }
+            bucket.tags.store(tags | OVERFLOW, Ordering::Release);
+        }
+    }
+
+    /// All zones.
+    fn cells(&self) -> impl Iterator<Item = Cell> {
+        self.0.iter().flat_map(|bucket| &bucket.zones).filter_map(Slot::load_full)
     }
 }
 
 impl Catalog {
     /// An empty catalog; `seed` is secret and random.
     pub fn new(seed: u64) -> Self {
-        let shards = (0..SHARDS).map(|_| ArcSwap::default()).collect();
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
         Self { shards, seed, zones: AtomicUsize::new(0) }
     }
 
@@ -64,9 +167,7 @@ impl Catalog {
 
     /// The zone with this name.
     pub fn zone(&self, name: &Name) -> Option<ZoneGuard> {
-        let mut suffixes = [(0, 0); LABELS_MAX + 1];
-        let count = self.suffixes(name.as_bytes(), &mut suffixes);
-        self.lookup(suffixes[count - 1].0, name.as_bytes())
+        self.lookup(self.hash(name.as_bytes()), name.as_bytes())
     }
 
     /// The deepest zone that contains `qname`, a lower-case name in wire form.
@@ -82,21 +183,11 @@ impl Catalog {
     /// Puts zones in (`Some`) and takes zones out (`None`). Only one thread may publish at a time; readers see each
     /// zone's change whole.
     pub fn publish(&self, changes: impl IntoIterator<Item = (Name, Option<Zone>)>) {
-        let mut by_shard: HashMap<usize, Vec<(u64, Name, Option<Zone>)>> = HashMap::new();
         for (name, zone) in changes {
-            let mut suffixes = [(0, 0); LABELS_MAX + 1];
-            let count = self.suffixes(name.as_bytes(), &mut suffixes);
-            let hash = suffixes[count - 1].0;
-            by_shard.entry(shard_of(hash)).or_default().push((hash, name, zone));
-        }
-        for (index, changes) in by_shard {
-            let mut shard = Shard::clone(&self.shards[index].load());
-            let before = shard.0.len();
-            for (hash, name, zone) in changes {
-                shard.put(hash, &name, zone);
-            }
-            let after = shard.0.len();
-            self.shards[index].store(Arc::new(shard));
+            let hash = self.hash(name.as_bytes());
+            let shard = &self.shards[shard_of(hash)];
+            let before = shard.zones.load(Ordering::Relaxed);
+            let after = shard.put(hash, name.as_bytes(), zone, |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
             self.zones.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
         }
     }
@@ -108,10 +199,14 @@ impl Catalog {
     }
 
     fn lookup(&self, hash: u64, name: &[u8]) -> Option<ZoneGuard> {
-        let shard = self.shards[shard_of(hash)].load();
-        let is_it = |(found, zone): &(u64, Zone)| *found == hash && zone.apex().as_bytes() == name;
-        let bucket = shard.0.find_bucket_index(hash, is_it)?;
-        Some(ZoneGuard { shard, bucket })
+        let table = self.shards[shard_of(hash)].table.load();
+        table.find(hash, name).map(|(found, ..)| ZoneGuard(found))
+    }
+
+    fn hash(&self, name: &[u8]) -> u64 {
+        let mut suffixes = [(0, 0); LABELS_MAX + 1];
+        let count = self.suffixes(name, &mut suffixes);
+        suffixes[count - 1].0
     }
 
     /// The hash and the start of each suffix of a name, the root first. Returns how many there are; at least one.
@@ -135,26 +230,55 @@ impl Catalog {
 }
 
 impl Shard {
-    fn put(&mut self, hash: u64, name: &Name, zone: Option<Zone>) {
-        let same = |(found, old): &(u64, Zone)| *found == hash && old.apex() == name;
-        match (self.0.find_mut(hash, same), zone) {
-            (Some(slot), Some(zone)) => slot.1 = zone,
+    /// Puts a zone in or takes it out; returns how many zones there are then.
+    fn put(&self, hash: u64, name: &[u8], zone: Option<Zone>, hash_of: impl Fn(&Cell) -> u64) -> usize {
+        let table = self.table.load();
+        let count = self.zones.load(Ordering::Relaxed);
+        let after = match (table.find(hash, name), zone) {
+            (Some((_, bucket, number)), Some(zone)) => {
+                bucket.zones[number].store(Some(zone.0));
+                count
+            }
+            (Some((_, bucket, number)), None) => {
+                bucket.tags.fetch_and(!(0xff << (8 * number)), Ordering::AcqRel);
+                bucket.zones[number].store(None);
+                count - 1
+            }
             (None, Some(zone)) => {
-                self.0.insert_unique(hash, (hash, zone), |(hash, _)| *hash);
-            }
-            (Some(_), None) => {
-                if let Ok(entry) = self.0.find_entry(hash, same) {
-                    entry.remove();
+                let is_full = (count + 1) * 16 > table.slots() * FULL_OF_16;
+                if is_full {
+                    self.rebuild(count + 1, &hash_of).insert(hash, zone.0);
+                } else {
+                    table.insert(hash, zone.0);
                 }
+                count + 1
             }
-            (None, None) => {}
+            (None, None) => count,
+        };
+        self.zones.store(after, Ordering::Relaxed);
+        if after < count && table.0.len() > 8 && after * 16 < table.slots() * SPARSE_OF_16 {
+            self.rebuild(after, &hash_of);
         }
+        after
+    }
+
+    /// Builds the table anew for so many zones.
+    fn rebuild(&self, zones: usize, hash_of: &impl Fn(&Cell) -> u64) -> Arc<Table> {
+        let table = Table::with_room_for(zones);
+        self.table.load().cells().for_each(|cell| table.insert(hash_of(&cell), cell));
+        let table = Arc::new(table);
+        self.table.store(Arc::clone(&table));
+        table
     }
 }
 
 fn shard_of(hash: u64) -> usize {
-    // The table inside a shard takes the low and the top bits.
     usize::try_from(hash >> 32).unwrap_or(0) & (SHARDS - 1)
+}
+
+/// What a bucket keeps of a hash; never 0.
+fn tag_of(hash: u64) -> u8 {
+    hash.to_be_bytes()[0].max(1)
 }
 
 /// Works a label with its length octet into the hash of the labels on its right.
@@ -189,12 +313,12 @@ mod tests {
 
     fn catalog(zones: &[&str]) -> Catalog {
         let catalog = Catalog::new(7);
-        catalog.publish(zones.iter().map(|text| (name(text), Some(Zone::empty(name(text))))));
+        catalog.publish(zones.iter().map(|text| (name(text), Some(Zone::empty(&name(text))))));
         catalog
     }
 
     fn found(zone: Option<ZoneGuard>) -> Option<String> {
-        zone.map(|zone| zone.apex().to_string())
+        zone.map(|zone| zone.view().apex().to_string())
     }
 
     #[test]
@@ -212,7 +336,7 @@ mod tests {
             assert_eq!(found(catalog.find(name(qname).as_bytes())).as_deref(), zone, "{qname}");
             assert_eq!(found(catalog.find_above(name(qname).as_bytes())).as_deref(), above, "{qname}");
         }
-        catalog.publish([(name("."), Some(Zone::empty(name("."))))]);
+        catalog.publish([(name("."), Some(Zone::empty(&name("."))))]);
         assert_eq!(found(catalog.find(name("net.").as_bytes())).as_deref(), Some("."));
         assert_eq!(found(catalog.find_above(name("com.").as_bytes())).as_deref(), Some("."));
     }
@@ -223,13 +347,13 @@ mod tests {
         let held = catalog.zone(&name("example.com.")).unwrap();
         catalog.publish([(name("example.com."), None)]);
         assert!(catalog.zone(&name("example.com.")).is_none());
-        assert_eq!((catalog.len(), held.revision()), (0, Revision(0)));
+        assert_eq!((catalog.len(), held.view().revision()), (0, Revision(0)));
         for round in 0..3 {
             let names: Vec<Name> = (0..20_000).map(|i| name(&format!("z{i}.example."))).collect();
-            catalog.publish(names.iter().map(|name| (name.clone(), Some(Zone::empty(name.clone())))));
+            catalog.publish(names.iter().map(|name| (name.clone(), Some(Zone::empty(name)))));
             assert_eq!(catalog.len(), 20_000);
             for name in &names {
-                assert_eq!(catalog.zone(name).unwrap().apex(), name);
+                assert_eq!(catalog.zone(name).unwrap().view().apex(), *name);
             }
             catalog.publish(names.iter().skip(round).map(|name| (name.clone(), None)));
             assert_eq!(catalog.len(), round);

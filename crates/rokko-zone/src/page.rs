@@ -1,16 +1,22 @@
 //! A page: a run of owner names in canonical order with their RRsets, in one position-independent buffer.
 //!
-//! The same bytes are read in memory and kept on disk. All numbers are little-endian.
+//! The same bytes are read in memory and kept on disk. All numbers are little-endian but for the lengths of record
+//! data, which are as in messages.
 //!
 //! ```text
-//! page   = checksum:u32 (CRC-32 of all that follows)  version:u8 (1)  zero:u8  nodes:u16  offset:u32 × nodes  node × nodes
-//! node   = key length:u16  key  rrsets:u16  rrset × rrsets        (an offset counts from the start of the page)
-//! rrset  = type:u16  rdatas:u16  ttl:u32  octets:u32  rdata × rdatas      (`octets` is the size of all its rdata)
-//! rdata  = length:u16  octets
+//! page   = checksum:u32 (CRC-32 of all that follows)  version:u8 (2)  marks:u8  nodes:u16  offset × nodes
+//!          [shared:u16  hint:u32 × nodes]  node × nodes
+//! offset = u16, or u32 in a page of more than 65,535 octets; counts from the start of the page
+//! node   = key length: u8 below 128, or u16 big-endian with the high bit set    key  rrset …
+//! rrset  = type:u16  octets:u16 (of all its rdata)  ttl:u32  rdata …
+//! rdata  = length:u16 big-endian  octets
 //! ```
 //!
-//! Keys are those of [`rokko_wire::key`] and rise strictly; so do the types within a node.
+//! Keys are those of [`rokko_wire::key`] and rise strictly; so do the types within a node. Pages of more than
+//! [`HINTS_ABOVE`] nodes have hints: all keys share their first `shared` octets, and a node's hint is the four octets of
+//! its key after these, so that a search looks at few keys.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use rokko_wire::Rtype;
@@ -20,13 +26,76 @@ use crate::Ttl;
 
 /// The size in octets that a page is split at; one node that is larger makes a larger page.
 pub const PAGE_SIZE_TARGET: usize = 4096;
+/// A page of so many nodes or fewer has no hints.
+pub const HINTS_ABOVE: usize = 4;
 const HEADER_LEN: usize = 8;
-const VERSION: u8 = 1;
-const RRSET_HEADER_LEN: usize = 12;
+const VERSION: u8 = 2;
+const RRSET_HEADER_LEN: usize = 8;
+/// The largest page with offsets of two octets.
+const NARROW_MAX: usize = 0xffff;
+
+/// What kinds of records a page, or a zone, has; this decides what has to be looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// An SOA record at the apex.
+    pub const SOA: Self = Self(1);
+    /// NS records below the apex.
+    pub const CUT: Self = Self(2);
+    /// A DNAME record.
+    pub const DNAME: Self = Self(4);
+    /// A name with a label `*`.
+    pub const WILDCARD: Self = Self(8);
+    /// An NSEC record.
+    pub const NSEC: Self = Self(16);
+    /// An NSEC3 record.
+    pub const NSEC3: Self = Self(32);
+    /// An NSEC3PARAM record at the apex.
+    pub const NSEC3PARAM: Self = Self(64);
+
+    /// Whether all of `marks` are set.
+    pub fn has(self, marks: Self) -> bool {
+        self.0 & marks.0 == marks.0
+    }
+
+    /// Whether any of `marks` is set.
+    pub fn has_any(self, marks: Self) -> bool {
+        self.0 & marks.0 != 0
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn with(self, marks: Self) -> Self {
+        Self(self.0 | marks.0)
+    }
+
+    fn of_node(node: NodeRef<'_>) -> Self {
+        let is_apex = node.key().is_empty();
+        // A wildcard below which there is more shows as a longer key, so every `*` label counts.
+        let is_wildcard = node.key().split(|&octet| octet == 0).any(|label| label == b"*");
+        let of_name = if is_wildcard { Self::WILDCARD } else { Self::default() };
+        node.rrsets().fold(of_name, |marks, rrset| {
+            marks.with(match rrset.rtype() {
+                Rtype::SOA if is_apex => Self::SOA,
+                Rtype::NS if !is_apex => Self::CUT,
+                Rtype::DNAME => Self::DNAME,
+                Rtype::NSEC => Self::NSEC,
+                Rtype::NSEC3 => Self::NSEC3,
+                Rtype::NSEC3PARAM if is_apex => Self::NSEC3PARAM,
+                _ => Self::default(),
+            })
+        })
+    }
+}
 
 /// A valid page. Cloning shares the bytes.
 #[derive(Clone)]
 pub struct Page(Arc<[u8]>);
+
+/// A valid page, borrowed.
+#[derive(Clone, Copy)]
+pub struct PageRef<'z>(&'z [u8]);
 
 /// Why some bytes are not a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +114,33 @@ pub enum PageError {
 impl Page {
     /// Takes bytes for a page after checking all of them, so that readers need not.
     pub fn open(bytes: &[u8]) -> Result<Self, PageError> {
+        PageRef::open(bytes).map(|page| Self(page.0.into()))
+    }
+
+    /// The page's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The page to read in.
+    pub fn view(&self) -> PageRef<'_> {
+        PageRef(&self.0)
+    }
+
+    /// The key of the first node.
+    pub fn first_key(&self) -> &[u8] {
+        self.view().first_key()
+    }
+
+    /// Whether both are the same bytes in memory.
+    pub fn is_same(&self, other: &Page) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<'z> PageRef<'z> {
+    /// Takes bytes for a page after checking all of them, so that readers need not.
+    pub fn open(bytes: &'z [u8]) -> Result<Self, PageError> {
         let (stored, rest) = bytes.split_first_chunk::<4>().ok_or(PageError::Structure)?;
         if crc32fast::hash(rest) != u32::from_le_bytes(*stored) {
             return Err(PageError::Checksum);
@@ -55,54 +151,102 @@ impl Page {
             None => return Err(PageError::Structure),
         }
         check_structure(bytes).ok_or(PageError::Structure)?;
-        Ok(Self(bytes.into()))
+        Ok(Self(bytes))
+    }
+
+    /// Takes bytes that are a page for sure, because they were checked or written here.
+    pub(crate) fn trusted(bytes: &'z [u8]) -> Self {
+        Self(bytes)
     }
 
     /// The page's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    pub fn as_bytes(self) -> &'z [u8] {
+        self.0
+    }
+
+    /// The page on its own.
+    pub fn to_page(self) -> Page {
+        Page(self.0.into())
+    }
+
+    /// What kinds of records it has.
+    pub fn marks(self) -> Marks {
+        Marks(self.0[5])
     }
 
     /// How many nodes it has; at least one.
-    pub fn len(&self) -> usize {
-        usize::from(u16_at(&self.0, 6))
+    pub fn len(self) -> usize {
+        usize::from(u16_at(self.0, 6))
     }
 
     /// Always false: a page has at least one node.
-    pub fn is_empty(&self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The node at `index`, which is below [`Page::len`].
-    pub fn node(&self, index: usize) -> NodeRef<'_> {
-        let start = u32_at(&self.0, HEADER_LEN + 4 * index) as usize;
-        let end =
-            if index + 1 < self.len() { u32_at(&self.0, HEADER_LEN + 4 * index + 4) as usize } else { self.0.len() };
+    /// The node at `index`, which is below [`PageRef::len`].
+    pub fn node(self, index: usize) -> NodeRef<'z> {
+        let start = self.offset(index);
+        let end = if index + 1 < self.len() { self.offset(index + 1) } else { self.0.len() };
         NodeRef(&self.0[start..end])
     }
 
+    /// All nodes in order.
+    pub fn nodes(self) -> impl DoubleEndedIterator<Item = NodeRef<'z>> {
+        (0..self.len()).map(move |index| self.node(index))
+    }
+
     /// The key of the first node.
-    pub fn first_key(&self) -> &[u8] {
+    pub fn first_key(self) -> &'z [u8] {
         self.node(0).key()
     }
 
+    /// The key of the last node.
+    pub fn last_key(self) -> &'z [u8] {
+        self.node(self.len() - 1).key()
+    }
+
     /// `Ok` with the index of the node that has `key`, or `Err` with the index where it would stand.
-    pub fn find(&self, key: &[u8]) -> Result<usize, usize> {
-        let (mut low, mut high) = (0, self.len());
+    pub fn find(self, key: &[u8]) -> Result<usize, usize> {
+        let count = self.len();
+        if count <= HINTS_ABOVE {
+            for index in 0..count {
+                match self.node(index).key().cmp(key) {
+                    Ordering::Less => {}
+                    Ordering::Equal => return Ok(index),
+                    Ordering::Greater => return Err(index),
+                }
+            }
+            return Err(count);
+        }
+        let at = HEADER_LEN + count * offset_len(self.0.len());
+        let shared = usize::from(u16_at(self.0, at));
+        let common = &self.first_key()[..shared];
+        let Some(rest) = key.strip_prefix(common) else {
+            return Err(if key < common { 0 } else { count });
+        };
+        let wanted = hint(rest);
+        let hints = self.0[at + 2..at + 2 + 4 * count].as_chunks::<4>().0;
+        let low = hints.partition_point(|hint| u32::from_le_bytes(*hint) < wanted);
+        let same = hints[low..].iter().take_while(|hint| u32::from_le_bytes(**hint) == wanted).count();
+        self.find_between(low, low + same, key)
+    }
+
+    fn find_between(self, low: usize, high: usize, key: &[u8]) -> Result<usize, usize> {
+        let (mut low, mut high) = (low, high);
         while low < high {
             let middle = usize::midpoint(low, high);
             match self.node(middle).key().cmp(key) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Ok(middle),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(middle),
             }
         }
         Err(low)
     }
 
-    /// Whether both are the same bytes in memory.
-    pub fn is_same(&self, other: &Page) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    fn offset(self, index: usize) -> usize {
+        offset_at(self.0, index)
     }
 }
 
@@ -112,50 +256,53 @@ pub struct NodeRef<'z>(&'z [u8]);
 
 impl<'z> NodeRef<'z> {
     /// The node's sort key below the zone's apex.
-    pub fn key(&self) -> &'z [u8] {
-        &self.0[2..2 + self.key_len()]
+    pub fn key(self) -> &'z [u8] {
+        let (at, len) = self.key_place();
+        &self.0[at..at + len]
     }
 
     /// The node's RRsets by rising type.
-    pub fn rrsets(&self) -> Rrsets<'z> {
-        let at = 2 + self.key_len();
-        Rrsets { left: u16_at(self.0, at), rest: &self.0[at + 2..] }
+    pub fn rrsets(self) -> Rrsets<'z> {
+        let (at, len) = self.key_place();
+        Rrsets(&self.0[at + len..])
     }
 
     /// The RRset of one type.
-    pub fn rrset(&self, rtype: Rtype) -> Option<RrsetRef<'z>> {
+    pub fn rrset(self, rtype: Rtype) -> Option<RrsetRef<'z>> {
         self.rrsets().find(|rrset| rrset.rtype() == rtype)
     }
 
     /// Whether there is an RRset of this type.
-    pub fn has(&self, rtype: Rtype) -> bool {
+    pub fn has(self, rtype: Rtype) -> bool {
         self.rrset(rtype).is_some()
     }
 
-    pub(crate) fn as_bytes(&self) -> &'z [u8] {
+    pub(crate) fn as_bytes(self) -> &'z [u8] {
         self.0
     }
 
-    fn key_len(&self) -> usize {
-        usize::from(u16_at(self.0, 0))
+    /// Where the key starts and how long it is.
+    fn key_place(self) -> (usize, usize) {
+        match self.0[0] {
+            len @ ..128 => (1, usize::from(len)),
+            high => (2, usize::from(high & 0x7f) << 8 | usize::from(self.0[1])),
+        }
     }
 }
 
 /// The RRsets of a node.
 #[derive(Clone)]
-pub struct Rrsets<'z> {
-    left: u16,
-    rest: &'z [u8],
-}
+pub struct Rrsets<'z>(&'z [u8]);
 
 impl<'z> Iterator for Rrsets<'z> {
     type Item = RrsetRef<'z>;
 
     fn next(&mut self) -> Option<RrsetRef<'z>> {
-        self.left = self.left.checked_sub(1)?;
-        let len = RRSET_HEADER_LEN + u32_at(self.rest, 8) as usize;
-        let (rrset, rest) = self.rest.split_at(len);
-        self.rest = rest;
+        if self.0.is_empty() {
+            return None;
+        }
+        let (rrset, rest) = self.0.split_at(RRSET_HEADER_LEN + usize::from(u16_at(self.0, 2)));
+        self.0 = rest;
         Some(RrsetRef(rrset))
     }
 }
@@ -166,27 +313,27 @@ pub struct RrsetRef<'z>(&'z [u8]);
 
 impl<'z> RrsetRef<'z> {
     /// The type.
-    pub fn rtype(&self) -> Rtype {
+    pub fn rtype(self) -> Rtype {
         Rtype(u16_at(self.0, 0))
     }
 
     /// How many records it has; at least one.
-    pub fn len(&self) -> usize {
-        usize::from(u16_at(self.0, 2))
+    pub fn len(self) -> usize {
+        self.rdatas().count()
     }
 
     /// Always false: an RRset has at least one record.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn is_empty(self) -> bool {
+        self.0.len() == RRSET_HEADER_LEN
     }
 
     /// The time to live.
-    pub fn ttl(&self) -> Ttl {
+    pub fn ttl(self) -> Ttl {
         Ttl::from_wire(u32_at(self.0, 4))
     }
 
     /// The record data in wire form, uncompressed, by rising octets.
-    pub fn rdatas(&self) -> Rdatas<'z> {
+    pub fn rdatas(self) -> Rdatas<'z> {
         Rdatas(&self.0[RRSET_HEADER_LEN..])
     }
 }
@@ -200,61 +347,56 @@ impl<'z> Iterator for Rdatas<'z> {
 
     fn next(&mut self) -> Option<&'z [u8]> {
         let (len, rest) = self.0.split_first_chunk::<2>()?;
-        let (rdata, rest) = rest.split_at(usize::from(u16::from_le_bytes(*len)));
+        let (rdata, rest) = rest.split_at(usize::from(u16::from_be_bytes(*len)));
         self.0 = rest;
         Some(rdata)
     }
 }
 
 /// Writes one node: its key and then its RRsets, which come by rising type.
-#[derive(Default)]
-pub(crate) struct NodeWriter(Vec<u8>);
+pub(crate) struct NodeWriter {
+    bytes: Vec<u8>,
+    /// Where the RRsets begin.
+    start: usize,
+}
 
 impl NodeWriter {
     pub(crate) fn new(key: &[u8]) -> Self {
         debug_assert!(key.len() <= KEY_LEN_MAX);
         let mut bytes = Vec::with_capacity(64);
-        bytes.extend_from_slice(&u16_from(key.len()).to_le_bytes());
+        let [high, low] = u16_from(key.len()).to_be_bytes();
+        if key.len() < 128 {
+            bytes.push(low);
+        } else {
+            bytes.extend_from_slice(&[high | 0x80, low]);
+        }
         bytes.extend_from_slice(key);
-        bytes.extend_from_slice(&[0, 0]);
-        Self(bytes)
+        let start = bytes.len();
+        Self { bytes, start }
     }
 
     /// Appends an RRset; its size was limited when it entered as an edit.
     pub(crate) fn push<'a>(&mut self, rtype: Rtype, ttl: Ttl, rdatas: impl Iterator<Item = &'a [u8]>) {
-        let at = self.0.len();
-        self.0.extend_from_slice(&rtype.0.to_le_bytes());
-        self.0.extend_from_slice(&[0, 0]);
-        self.0.extend_from_slice(&ttl.as_secs().to_le_bytes());
-        self.0.extend_from_slice(&[0; 4]);
-        let mut count = 0;
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&rtype.0.to_le_bytes());
+        self.bytes.extend_from_slice(&[0, 0]);
+        self.bytes.extend_from_slice(&ttl.as_secs().to_le_bytes());
         for rdata in rdatas {
-            self.0.extend_from_slice(&u16_from(rdata.len()).to_le_bytes());
-            self.0.extend_from_slice(rdata);
-            count += 1;
+            self.bytes.extend_from_slice(&u16_from(rdata.len()).to_be_bytes());
+            self.bytes.extend_from_slice(rdata);
         }
-        let octets = self.0.len() - at - RRSET_HEADER_LEN;
-        self.0[at + 2..at + 4].copy_from_slice(&u16_from(count).to_le_bytes());
-        self.0[at + 8..at + 12].copy_from_slice(&u32_from(octets).to_le_bytes());
-        self.count_one_more();
+        let octets = self.bytes.len() - at - RRSET_HEADER_LEN;
+        self.bytes[at + 2..at + 4].copy_from_slice(&u16_from(octets).to_le_bytes());
     }
 
     /// Appends an RRset as it stands in another node.
     pub(crate) fn push_copy(&mut self, rrset: RrsetRef<'_>) {
-        self.0.extend_from_slice(rrset.0);
-        self.count_one_more();
+        self.bytes.extend_from_slice(rrset.0);
     }
 
     /// The node's bytes; `None` if it has no RRset.
     pub(crate) fn finish(self) -> Option<Vec<u8>> {
-        let at = 2 + usize::from(u16_at(&self.0, 0));
-        (u16_at(&self.0, at) > 0).then_some(self.0)
-    }
-
-    fn count_one_more(&mut self) {
-        let at = 2 + usize::from(u16_at(&self.0, 0));
-        let count = u16_at(&self.0, at) + 1;
-        self.0[at..at + 2].copy_from_slice(&count.to_le_bytes());
+        (self.bytes.len() > self.start).then_some(self.bytes)
     }
 }
 
@@ -262,18 +404,18 @@ impl NodeWriter {
 #[derive(Default)]
 pub(crate) struct PageWriter {
     nodes: Vec<u8>,
-    offsets: Vec<usize>,
+    starts: Vec<usize>,
     pages: Vec<Page>,
 }
 
 impl PageWriter {
     /// Appends a node, whose key is greater than all before it.
     pub(crate) fn push(&mut self, node: &[u8]) {
-        let size = HEADER_LEN + 4 * (self.offsets.len() + 1) + self.nodes.len() + node.len();
-        if size > PAGE_SIZE_TARGET || self.offsets.len() >= usize::from(u16::MAX) {
+        let size = table_len(self.starts.len() + 1, 2) + self.nodes.len() + node.len();
+        if size > PAGE_SIZE_TARGET || self.starts.len() >= usize::from(u16::MAX) {
             self.close_page();
         }
-        self.offsets.push(self.nodes.len());
+        self.starts.push(self.nodes.len());
         self.nodes.extend_from_slice(node);
     }
 
@@ -283,84 +425,144 @@ impl PageWriter {
         self.pages
     }
 
+    fn node(&self, index: usize) -> NodeRef<'_> {
+        let end = self.starts.get(index + 1).copied().unwrap_or(self.nodes.len());
+        NodeRef(&self.nodes[self.starts[index]..end])
+    }
+
     fn close_page(&mut self) {
-        if self.offsets.is_empty() {
+        let count = self.starts.len();
+        if count == 0 {
             return;
         }
-        let table = HEADER_LEN + 4 * self.offsets.len();
+        let is_narrow = table_len(count, 2) + self.nodes.len() <= NARROW_MAX;
+        let table = table_len(count, if is_narrow { 2 } else { 4 });
         let mut bytes = Vec::with_capacity(table + self.nodes.len());
-        bytes.extend_from_slice(&[0, 0, 0, 0, VERSION, 0]);
-        bytes.extend_from_slice(&u16_from(self.offsets.len()).to_le_bytes());
-        for offset in &self.offsets {
-            bytes.extend_from_slice(&u32_from(table + offset).to_le_bytes());
+        let marks = (0..count).fold(Marks::default(), |marks, index| marks.with(Marks::of_node(self.node(index))));
+        bytes.extend_from_slice(&[0, 0, 0, 0, VERSION, marks.0]);
+        bytes.extend_from_slice(&u16_from(count).to_le_bytes());
+        for start in &self.starts {
+            let offset = u32_from(table + start).to_le_bytes();
+            bytes.extend_from_slice(if is_narrow { &offset[..2] } else { &offset });
+        }
+        if count > HINTS_ABOVE {
+            let shared = shared_len(self.node(0).key(), self.node(count - 1).key());
+            bytes.extend_from_slice(&u16_from(shared).to_le_bytes());
+            for index in 0..count {
+                bytes.extend_from_slice(&hint(&self.node(index).key()[shared..]).to_le_bytes());
+            }
         }
         bytes.extend_from_slice(&self.nodes);
         let checksum = crc32fast::hash(&bytes[4..]);
         bytes[..4].copy_from_slice(&checksum.to_le_bytes());
         self.pages.push(Page(bytes.into()));
         self.nodes.clear();
-        self.offsets.clear();
+        self.starts.clear();
+    }
+}
+
+/// How long the two keys are the same from the start; keys between them begin with these octets, too.
+fn shared_len(first: &[u8], last: &[u8]) -> usize {
+    first.iter().zip(last).take_while(|(a, b)| a == b).count()
+}
+
+/// The first four octets of a key as a number; one that is shorter counts as followed by zeros.
+fn hint(key: &[u8]) -> u32 {
+    match key.first_chunk() {
+        Some(octets) => u32::from_be_bytes(*octets),
+        None => key.iter().zip([24, 16, 8, 0]).fold(0, |hint, (&octet, shift)| hint | u32::from(octet) << shift),
+    }
+}
+
+/// Octets before the first node of a page with `count` nodes and offsets of `offset_len` octets.
+fn table_len(count: usize, offset_len: usize) -> usize {
+    HEADER_LEN + count * offset_len + if count > HINTS_ABOVE { 2 + 4 * count } else { 0 }
+}
+
+fn offset_len(page_len: usize) -> usize {
+    if page_len <= NARROW_MAX { 2 } else { 4 }
+}
+
+fn offset_at(page: &[u8], index: usize) -> usize {
+    match offset_len(page.len()) {
+        2 => usize::from(u16_at(page, HEADER_LEN + 2 * index)),
+        _ => u32_at(page, HEADER_LEN + 4 * index) as usize,
     }
 }
 
 /// Walks through a whole page and returns `None` at the first contradiction.
 fn check_structure(bytes: &[u8]) -> Option<()> {
     let count = usize::from(u16::from_le_bytes(*bytes.get(6..8)?.first_chunk()?));
-    let table = bytes.get(HEADER_LEN..HEADER_LEN + 4 * count)?;
-    let mut at = HEADER_LEN + 4 * count;
-    let mut last_key: Option<&[u8]> = None;
-    for offset in table.chunks_exact(4) {
-        if u32_at(offset, 0) as usize != at {
-            return None;
-        }
-        let mut rest = bytes.get(at..)?;
-        let key_len = take_u16(&mut rest)?;
-        let key = take(&mut rest, usize::from(key_len))?;
-        if key.len() > KEY_LEN_MAX
-            || last_key.is_some_and(|last| last >= key)
-            || key.last().is_some_and(|&end| end != 0)
-        {
-            return None;
-        }
-        last_key = Some(key);
-        check_rrsets(&mut rest)?;
-        at = bytes.len() - rest.len();
+    let start = table_len(count, offset_len(bytes.len()));
+    if count == 0 || bytes.len() < start {
+        return None;
     }
-    (count > 0 && at == bytes.len()).then_some(())
+    let page = PageRef(bytes);
+    let (mut at, mut marks) = (start, Marks::default());
+    let mut last_key: Option<&[u8]> = None;
+    for index in 0..count {
+        if offset_at(bytes, index) != at {
+            return None;
+        }
+        let end = if index + 1 < count { offset_at(bytes, index + 1) } else { bytes.len() };
+        let node = bytes.get(at..end)?;
+        check_node(node)?;
+        let key = NodeRef(node).key();
+        if last_key.is_some_and(|last| last >= key) {
+            return None;
+        }
+        marks = marks.with(Marks::of_node(NodeRef(node)));
+        (last_key, at) = (Some(key), end);
+    }
+    (marks == page.marks()).then_some(())?;
+    if count <= HINTS_ABOVE { Some(()) } else { check_hints(page, start) }
 }
 
-fn check_rrsets(rest: &mut &[u8]) -> Option<()> {
+fn check_hints(page: PageRef<'_>, nodes_start: usize) -> Option<()> {
+    let count = page.len();
+    let shared = shared_len(page.first_key(), page.node(count - 1).key());
+    let (stored, hints) = page.0[nodes_start - 4 * count - 2..nodes_start].split_first_chunk::<2>()?;
+    let right = page.nodes().map(|node| hint(&node.key()[shared..]).to_le_bytes());
+    (usize::from(u16::from_le_bytes(*stored)) == shared && right.eq(hints.as_chunks::<4>().0.iter().copied()))
+        .then_some(())
+}
+
+fn check_node(node: &[u8]) -> Option<()> {
+    let mut rest = node;
+    let key_len = match take(&mut rest, 1)?[0] {
+        len @ ..128 => usize::from(len),
+        high => usize::from(high & 0x7f) << 8 | usize::from(take(&mut rest, 1)?[0]),
+    };
+    if key_len > KEY_LEN_MAX || key_len < 128 && node[0] >= 128 {
+        return None;
+    }
+    if take(&mut rest, key_len)?.last().is_some_and(|&end| end != 0) || rest.is_empty() {
+        return None;
+    }
     let mut last_type = None;
-    let count = take_u16(rest)?;
-    for _ in 0..count {
-        let header = take(rest, RRSET_HEADER_LEN)?;
+    while !rest.is_empty() {
+        let header = take(&mut rest, RRSET_HEADER_LEN)?;
         let rtype = u16_at(header, 0);
         if last_type.is_some_and(|last| last >= rtype) || u32_at(header, 4) > Ttl::MAX.as_secs() {
             return None;
         }
         last_type = Some(rtype);
-        let mut rdatas = take(rest, u32_at(header, 8) as usize)?;
-        let mut left = u16_at(header, 2).checked_sub(1)? + 1;
-        while left > 0 {
-            let len = take_u16(&mut rdatas)?;
-            take(&mut rdatas, usize::from(len))?;
-            left -= 1;
-        }
-        if !rdatas.is_empty() {
+        let mut rdatas = take(&mut rest, usize::from(u16_at(header, 2)))?;
+        if rdatas.is_empty() {
             return None;
         }
+        while !rdatas.is_empty() {
+            let len = take(&mut rdatas, 2)?;
+            take(&mut rdatas, usize::from(len[0]) << 8 | usize::from(len[1]))?;
+        }
     }
-    (count > 0).then_some(())
+    Some(())
 }
 
 fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     let (head, tail) = rest.split_at_checked(len)?;
     *rest = tail;
     Some(head)
-}
-
-fn take_u16(rest: &mut &[u8]) -> Option<u16> {
-    take(rest, 2).map(|bytes| u16_at(bytes, 0))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::page::{NodeRef, PAGE_SIZE_TARGET, Page, PageWriter};
+use crate::page::{Marks, NodeRef, PAGE_SIZE_TARGET, Page, PageRef, PageWriter};
 
 /// The most children that a branch has.
 const FAN_OUT_MAX: usize = 64;
@@ -13,11 +13,20 @@ pub(crate) struct Tree(Option<Item>);
 
 #[derive(Clone)]
 enum Item {
-    Leaf(Page),
+    Leaf(Page, Sum),
     Branch(Arc<Branch>),
 }
 
+/// What some pages hold together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) marks: Marks,
+    pub(crate) rrsets: u64,
+    pub(crate) records: u64,
+}
+
 struct Branch {
+    sum: Sum,
     /// The first key below each child, and the child; all children have the same height.
     children: Box<[(Box<[u8]>, Item)]>,
     /// What the first keys of all children but the first begin with, so many octets of them.
@@ -67,7 +76,24 @@ impl Tree {
 
     /// Builds a tree from pages in rising order of their keys.
     pub(crate) fn from_pages(pages: Vec<Page>) -> Self {
-        Self(root_of(pages.into_iter().map(Item::Leaf).collect()))
+        Self(root_of(pages.into_iter().map(Item::leaf).collect()))
+    }
+
+    /// What all pages hold together.
+    pub(crate) fn sum(&self) -> Sum {
+        self.0.as_ref().map_or_else(Sum::default, Item::sum)
+    }
+
+    /// The page, if there is but one.
+    pub(crate) fn single_page(&self) -> Option<&Page> {
+        match &self.0 {
+            Some(Item::Leaf(page, _)) => Some(page),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     pub(crate) fn search(&self, key: &[u8]) -> Match<'_> {
@@ -82,19 +108,7 @@ impl Tree {
                     }
                     item = &branch.children[index].1;
                 }
-                Item::Leaf(page) => {
-                    return match page.find(key) {
-                        Ok(index) => Match::Exact(page.node(index)),
-                        Err(index) => Match::Gap {
-                            before: index.checked_sub(1).map(|index| page.node(index)),
-                            after: if index < page.len() {
-                                Some(page.node(index))
-                            } else {
-                                right.map(Item::first_node)
-                            },
-                        },
-                    };
-                }
+                Item::Leaf(page, _) => return search_page(page.view(), key, || right.map(Item::first_node)),
             }
         }
     }
@@ -115,13 +129,7 @@ impl Tree {
                     }
                     item = &branch.children[index].1;
                 }
-                Item::Leaf(page) => {
-                    let index = page.find(key).unwrap_or_else(|index| index);
-                    return match index.checked_sub(1) {
-                        Some(index) => Some(page.node(index)),
-                        None => left.map(Item::last_node),
-                    };
-                }
+                Item::Leaf(page, _) => return before_in_page(page.view(), key).or_else(|| left.map(Item::last_node)),
             }
         }
     }
@@ -142,8 +150,8 @@ impl Tree {
                     nodes.pages.stack.extend(branch.children[index + 1..].iter().rev().map(|(_, child)| child));
                     item = &branch.children[index].1;
                 }
-                Item::Leaf(page) => {
-                    nodes.page = Some((page, page.find(key).unwrap_or_else(|index| index)));
+                Item::Leaf(page, _) => {
+                    nodes.page = Some(place_in_page(page.view(), key));
                     return nodes;
                 }
             }
@@ -166,24 +174,74 @@ impl Tree {
     }
 }
 
+/// Where `key` stands in a page; `after` is the first node after the page.
+pub(crate) fn search_page<'z>(page: PageRef<'z>, key: &[u8], after: impl FnOnce() -> Option<NodeRef<'z>>) -> Match<'z> {
+    match page.find(key) {
+        Ok(index) => Match::Exact(page.node(index)),
+        Err(index) => Match::Gap {
+            before: index.checked_sub(1).map(|index| page.node(index)),
+            after: if index < page.len() { Some(page.node(index)) } else { after() },
+        },
+    }
+}
+
+/// The node of a page with the greatest key below `key`.
+pub(crate) fn before_in_page<'z>(page: PageRef<'z>, key: &[u8]) -> Option<NodeRef<'z>> {
+    let index = page.find(key).unwrap_or_else(|index| index);
+    index.checked_sub(1).map(|index| page.node(index))
+}
+
+fn place_in_page<'z>(page: PageRef<'z>, key: &[u8]) -> (PageRef<'z>, usize) {
+    (page, page.find(key).unwrap_or_else(|index| index))
+}
+
+impl Sum {
+    /// What one page holds.
+    pub(crate) fn of_page(page: PageRef<'_>) -> Self {
+        let rrsets = || page.nodes().flat_map(NodeRef::rrsets);
+        let records = rrsets().map(|rrset| rrset.len() as u64).sum();
+        Self { marks: page.marks(), rrsets: rrsets().count() as u64, records }
+    }
+
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self {
+            marks: self.marks.with(other.marks),
+            rrsets: self.rrsets + other.rrsets,
+            records: self.records + other.records,
+        }
+    }
+}
+
 impl Item {
+    fn leaf(page: Page) -> Self {
+        let sum = Sum::of_page(page.view());
+        Item::Leaf(page, sum)
+    }
+
+    fn sum(&self) -> Sum {
+        match self {
+            Item::Leaf(_, sum) => *sum,
+            Item::Branch(branch) => branch.sum,
+        }
+    }
+
     fn first_key(&self) -> &[u8] {
         match self {
-            Item::Leaf(page) => page.first_key(),
+            Item::Leaf(page, _) => page.first_key(),
             Item::Branch(branch) => &branch.children[0].0,
         }
     }
 
     fn first_node(&self) -> NodeRef<'_> {
         match self {
-            Item::Leaf(page) => page.node(0),
+            Item::Leaf(page, _) => page.view().node(0),
             Item::Branch(branch) => branch.children[0].1.first_node(),
         }
     }
 
     fn last_node(&self) -> NodeRef<'_> {
         match self {
-            Item::Leaf(page) => page.node(page.len() - 1),
+            Item::Leaf(page, _) => page.view().node(page.view().len() - 1),
             Item::Branch(branch) => branch.children[branch.children.len() - 1].1.last_node(),
         }
     }
@@ -191,7 +249,7 @@ impl Item {
     /// Appends what this item becomes to `out`, at the same height.
     fn apply(&self, changes: &[NodeChange], log: &mut PageChanges, out: &mut Vec<Item>) {
         match self {
-            Item::Leaf(page) => apply_to_page(page, changes, log, out),
+            Item::Leaf(page, _) => apply_to_page(page, changes, log, out),
             Item::Branch(branch) => branch.apply(changes, log, out),
         }
     }
@@ -199,16 +257,17 @@ impl Item {
     /// Takes this item's pages out of the tree and returns their nodes' page, for a merge with a neighbour.
     fn merged_with(&self, next: &Item, log: &mut PageChanges) -> Option<Item> {
         match (self, next) {
-            (Item::Leaf(left), Item::Leaf(right)) => {
+            (Item::Leaf(left, _), Item::Leaf(right, _)) => {
                 if left.as_bytes().len() + right.as_bytes().len() > PAGE_SIZE_TARGET {
                     return None;
                 }
                 let mut writer = PageWriter::default();
-                let nodes = (0..left.len()).map(|i| left.node(i)).chain((0..right.len()).map(|i| right.node(i)));
+                let nodes = left.view().nodes().chain(right.view().nodes());
                 nodes.for_each(|node| writer.push(node.as_bytes()));
-                let page = writer.finish().pop()?;
+                // A page of many nodes has hints, which two of few nodes have not, so both may not fit into one.
+                let [page] = <[Page; 1]>::try_from(writer.finish()).ok()?;
                 log.replace(&[left, right], std::slice::from_ref(&page));
-                Some(Item::Leaf(page))
+                Some(Item::leaf(page))
             }
             (Item::Branch(left), Item::Branch(right)) if left.children.len() + right.children.len() <= FAN_OUT_MAX => {
                 let children = left.children.iter().chain(&right.children).cloned().collect();
@@ -221,7 +280,7 @@ impl Item {
     /// Whether the item is so small that it ought to be merged with a neighbour.
     fn is_small(&self) -> bool {
         match self {
-            Item::Leaf(page) => page.as_bytes().len() < PAGE_SIZE_TARGET / 4,
+            Item::Leaf(page, _) => page.as_bytes().len() < PAGE_SIZE_TARGET / 4,
             Item::Branch(branch) => branch.children.len() < FAN_OUT_MAX / 4,
         }
     }
@@ -236,7 +295,8 @@ impl Branch {
             _ => 0,
         };
         let hints = later.iter().map(|(first, _)| hint(&first[shared_len..])).collect();
-        Self { children, shared_len, hints }
+        let sum = children.iter().fold(Sum::default(), |sum, (_, child)| sum.with(child.sum()));
+        Self { sum, children, shared_len, hints }
     }
 
     /// The child that `key` is in, or would be in.
@@ -290,8 +350,7 @@ impl PageChanges {
 fn apply_to_page(page: &Page, changes: &[NodeChange], log: &mut PageChanges, out: &mut Vec<Item>) {
     let mut writer = PageWriter::default();
     let mut changes = changes.iter().peekable();
-    for index in 0..page.len() {
-        let node = page.node(index);
+    for node in page.view().nodes() {
         while let Some(change) = changes.next_if(|change| *change.key < *node.key()) {
             change.node.iter().for_each(|node| writer.push(node));
         }
@@ -303,7 +362,7 @@ fn apply_to_page(page: &Page, changes: &[NodeChange], log: &mut PageChanges, out
     changes.filter_map(|change| change.node.as_deref()).for_each(|node| writer.push(node));
     let pages = writer.finish();
     log.replace(&[page], &pages);
-    out.extend(pages.into_iter().map(Item::Leaf));
+    out.extend(pages.into_iter().map(Item::leaf));
 }
 
 /// The first eight octets of a key as a number; one that is shorter counts as followed by zeros.
@@ -369,7 +428,7 @@ impl<'t> Iterator for Pages<'t> {
     fn next(&mut self) -> Option<&'t Page> {
         loop {
             match self.stack.pop()? {
-                Item::Leaf(page) => return Some(page),
+                Item::Leaf(page, _) => return Some(page),
                 Item::Branch(branch) => self.stack.extend(branch.children.iter().rev().map(|(_, child)| child)),
             }
         }
@@ -379,7 +438,14 @@ impl<'t> Iterator for Pages<'t> {
 /// The nodes of a tree in order.
 pub struct Nodes<'t> {
     pages: Pages<'t>,
-    page: Option<(&'t Page, usize)>,
+    page: Option<(PageRef<'t>, usize)>,
+}
+
+impl<'t> Nodes<'t> {
+    /// The nodes of one page whose keys are `key` or greater.
+    pub(crate) fn in_page(page: Option<PageRef<'t>>, key: &[u8]) -> Self {
+        Self { pages: Pages { stack: Vec::new() }, page: page.map(|page| place_in_page(page, key)) }
+    }
 }
 
 impl<'t> Iterator for Nodes<'t> {
@@ -392,7 +458,7 @@ impl<'t> Iterator for Nodes<'t> {
                     self.page = Some((page, index + 1));
                     return Some(page.node(index));
                 }
-                _ => self.page = Some((self.pages.next()?, 0)),
+                _ => self.page = Some((self.pages.next()?.view(), 0)),
             }
         }
     }

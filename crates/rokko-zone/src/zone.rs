@@ -1,41 +1,45 @@
 //! A zone as an immutable snapshot.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rokko_wire::key::name_of_key;
 use rokko_wire::{KeyBuf, Name, Rtype};
+use triomphe::ThinArc;
 
 use crate::edit::{Contents, Delta, Edit, EditError, RrsetDelta, check_place, check_size};
-use crate::page::{NodeRef, NodeWriter, Page, RrsetRef};
-use crate::tree::{Match, NodeChange, Nodes, PageChanges, Tree};
+use crate::page::{Marks, NodeRef, NodeWriter, Page, PageRef, RrsetRef};
+use crate::tree::{Match, NodeChange, Nodes, PageChanges, Sum, Tree, before_in_page, search_page};
 use crate::{Revision, Rrset, Serial, Ttl};
 
 /// One version of a zone's contents. Cloning shares it.
+///
+/// A zone whose names fit into one page is one block of memory: its apex and that page.
 #[derive(Clone)]
-pub struct Zone(Arc<Root>);
+pub struct Zone(pub(crate) Cell);
 
-struct Root {
-    apex: Name,
+/// What a [`Zone`] and the catalog point to: the octets are the length of the apex, the apex, and the zone's page if it
+/// has but one.
+pub(crate) type Cell = ThinArc<Head, u8>;
+
+pub(crate) struct Head {
     revision: Revision,
-    tree: Tree,
-    /// The names that exist for NSEC3 records alone (RFC 5155 §7.2.8), apart from the names that answer.
-    nsec3: Tree,
-    counts: Counts,
+    large: Option<Box<Large>>,
 }
 
-/// How many there are in a zone of what the answer path asks about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    rrsets: u64,
-    records: u64,
-    cuts: u32,
-    dnames: u32,
-    wildcards: u32,
-    nsecs: u32,
-    nsec3s: u32,
-    nsec3params: u32,
-    soas: u32,
+/// The trees of a zone with more than one page.
+struct Large {
+    main: Tree,
+    /// The names that exist for NSEC3 records alone (RFC 5155 §7.2.8), apart from the names that answer.
+    nsec3: Tree,
+    sum: Sum,
+}
+
+/// A zone to read in; all that answering needs.
+#[derive(Clone, Copy)]
+pub struct ZoneRef<'z> {
+    head: &'z Head,
+    apex: &'z [u8],
+    page: &'z [u8],
 }
 
 /// How a zone proves that something is not there.
@@ -60,193 +64,117 @@ pub struct ZonePageChanges {
 
 impl Zone {
     /// A zone without any record; the start for edits.
-    pub fn empty(apex: Name) -> Self {
-        let (tree, nsec3) = (Tree::default(), Tree::default());
-        Self(Arc::new(Root { apex, revision: Revision(0), tree, nsec3, counts: Counts::default() }))
+    pub fn empty(apex: &Name) -> Self {
+        Self::of_trees(apex.as_bytes(), Revision(0), Tree::default(), Tree::default())
     }
 
     /// A zone of these RRsets, in any order; RRsets of the same owner and type are joined.
-    pub fn build(apex: Name, revision: Revision, rrsets: impl IntoIterator<Item = Rrset>) -> Result<Self, EditError> {
-        let delta = Delta::creating(&apex, rrsets)?;
+    pub fn build(apex: &Name, revision: Revision, rrsets: impl IntoIterator<Item = Rrset>) -> Result<Self, EditError> {
+        let delta = Delta::creating(apex, rrsets)?;
         Self::empty(apex).apply(&delta, revision).map(|(zone, _)| zone)
     }
 
     /// A zone from its stored pages, each kind in rising order of their first keys.
-    pub fn from_pages(apex: Name, revision: Revision, main: Vec<Page>, nsec3: Vec<Page>) -> Self {
-        let mut counts = Counts::default();
-        for page in main.iter().chain(&nsec3) {
-            for index in 0..page.len() {
-                let node = page.node(index);
-                node.rrsets().for_each(|rrset| counts.add(node.key(), rrset.rtype(), rrset.len()));
+    pub fn from_pages(apex: &Name, revision: Revision, main: Vec<Page>, nsec3: Vec<Page>) -> Self {
+        match (&main[..], &nsec3[..]) {
+            ([page], []) => Self::small(apex.as_bytes(), revision, page.as_bytes()),
+            _ => Self::of_trees(apex.as_bytes(), revision, Tree::from_pages(main), Tree::from_pages(nsec3)),
+        }
+    }
+
+    fn of_trees(apex: &[u8], revision: Revision, main: Tree, nsec3: Tree) -> Self {
+        match main.single_page() {
+            Some(page) if nsec3.is_empty() => Self::small(apex, revision, page.as_bytes()),
+            None if main.is_empty() && nsec3.is_empty() => Self::small(apex, revision, &[]),
+            _ => {
+                let sum = main.sum().with(nsec3.sum());
+                let large = Some(Box::new(Large { main, nsec3, sum }));
+                Self(cell(Head { revision, large }, apex, &[]))
             }
         }
-        let (tree, nsec3) = (Tree::from_pages(main), Tree::from_pages(nsec3));
-        Self(Arc::new(Root { apex, revision, tree, nsec3, counts }))
+    }
+
+    fn small(apex: &[u8], revision: Revision, page: &[u8]) -> Self {
+        Self(cell(Head { revision, large: None }, apex, page))
+    }
+
+    /// The zone to read in.
+    pub fn view(&self) -> ZoneRef<'_> {
+        ZoneRef::of(&self.0)
     }
 
     /// The name of the zone.
-    pub fn apex(&self) -> &Name {
-        &self.0.apex
+    pub fn apex(&self) -> Name {
+        self.view().apex()
     }
 
     /// The revision that made this version.
     pub fn revision(&self) -> Revision {
-        self.0.revision
+        self.0.header.header.revision
     }
 
     /// The same contents as another revision's.
     #[must_use]
     pub fn with_revision(&self, revision: Revision) -> Self {
-        let root = &self.0;
-        let (apex, tree, nsec3) = (root.apex.clone(), root.tree.clone(), root.nsec3.clone());
-        Self(Arc::new(Root { apex, revision, tree, nsec3, counts: root.counts }))
+        let ZoneRef { head, apex, page } = self.view();
+        match &head.large {
+            Some(large) => Self::of_trees(apex, revision, large.main.clone(), large.nsec3.clone()),
+            None => Self::small(apex, revision, page),
+        }
     }
 
     /// The serial of the SOA record; 0 if there is none.
     pub fn serial(&self) -> Serial {
-        let soa = self.node(&[]).and_then(|apex| apex.rrset(Rtype::SOA)?.rdatas().next());
-        soa.and_then(soa_serial).unwrap_or(Serial(0))
+        self.view().serial()
     }
 
     /// How many records the zone has.
     pub fn records(&self) -> u64 {
-        self.0.counts.records
+        self.view().sum().records
     }
 
     /// How many RRsets the zone has.
     pub fn rrsets_count(&self) -> u64 {
-        self.0.counts.rrsets
-    }
-
-    /// Whether the zone has its SOA record; without it nothing can be answered.
-    pub fn has_soa(&self) -> bool {
-        self.0.counts.soas > 0
-    }
-
-    /// Whether the zone delegates any name (NS below the apex).
-    pub fn has_cuts(&self) -> bool {
-        self.0.counts.cuts > 0
-    }
-
-    /// Whether the zone has a DNAME record.
-    pub fn has_dnames(&self) -> bool {
-        self.0.counts.dnames > 0
-    }
-
-    /// Whether the zone has a wildcard.
-    pub fn has_wildcards(&self) -> bool {
-        self.0.counts.wildcards > 0
-    }
-
-    /// How the zone proves absence.
-    pub fn denial(&self) -> Denial {
-        let counts = &self.0.counts;
-        if counts.nsec3s > 0 && counts.nsec3params > 0 {
-            Denial::Nsec3
-        } else if counts.nsecs > 0 {
-            Denial::Nsec
-        } else {
-            Denial::None
-        }
-    }
-
-    /// Where `key` stands among the zone's names. Empty non-terminals and names that exist only for NSEC3 have
-    /// no node.
-    pub fn search(&self, key: &[u8]) -> Match<'_> {
-        self.0.tree.search(key)
-    }
-
-    /// The node that has `key`.
-    pub fn node(&self, key: &[u8]) -> Option<NodeRef<'_>> {
-        match self.search(key) {
-            Match::Exact(node) => Some(node),
-            Match::Gap { .. } => None,
-        }
-    }
-
-    /// The apex; `None` only in a zone that has no SOA yet.
-    pub fn apex_node(&self) -> Option<NodeRef<'_>> {
-        self.node(&[])
-    }
-
-    /// The node with the greatest key below `key`.
-    pub fn before(&self, key: &[u8]) -> Option<NodeRef<'_>> {
-        self.0.tree.before(key)
-    }
-
-    /// Where `key` stands among the NSEC3 names.
-    pub fn nsec3_search(&self, key: &[u8]) -> Match<'_> {
-        self.0.nsec3.search(key)
-    }
-
-    /// The last of the NSEC3 names.
-    pub fn nsec3_last(&self) -> Option<NodeRef<'_>> {
-        self.0.nsec3.last()
-    }
-
-    /// The names that answer, from the one that has `key` or the first after it, in canonical order.
-    pub fn nodes_from(&self, key: &[u8]) -> Nodes<'_> {
-        self.0.tree.nodes_from(key)
-    }
-
-    /// All nodes: the names that answer in canonical order, then the NSEC3 names.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeRef<'_>> {
-        self.0.tree.nodes_from(&[]).chain(self.0.nsec3.nodes_from(&[]))
+        self.view().sum().rrsets
     }
 
     /// All pages of the names that answer, and of the NSEC3 names.
-    pub fn pages(&self) -> (impl Iterator<Item = &Page>, impl Iterator<Item = &Page>) {
-        (self.0.tree.pages(), self.0.nsec3.pages())
-    }
-
-    /// The name of a node of this zone.
-    pub fn name_of(&self, node: NodeRef<'_>) -> Name {
-        name_of_key(node.key(), &self.0.apex).unwrap_or_else(|| self.0.apex.clone())
+    pub fn pages(&self) -> (Vec<Page>, Vec<Page>) {
+        let (main, nsec3) = self.trees();
+        (main.pages().cloned().collect(), nsec3.pages().cloned().collect())
     }
 
     /// One RRset, wherever its owner's node is kept.
     pub fn rrset(&self, owner: &Name, rtype: Rtype) -> Option<RrsetRef<'_>> {
-        let key = KeyBuf::below(owner, &self.0.apex)?;
-        let find = |tree: &'_ Tree| match tree.search(key.as_bytes()) {
-            Match::Exact(node) => Some(()).filter(|()| node.has(rtype)),
-            Match::Gap { .. } => None,
-        };
-        let tree = if find(&self.0.tree).is_some() { &self.0.tree } else { &self.0.nsec3 };
-        match tree.search(key.as_bytes()) {
-            Match::Exact(node) => node.rrset(rtype),
-            Match::Gap { .. } => None,
-        }
+        self.view().rrset(owner, rtype)
     }
 
     /// All RRsets by canonical order of owners and rising type; NSEC3 names are sorted in.
     pub fn rrsets(&self) -> impl Iterator<Item = (Name, RrsetRef<'_>)> {
-        self.rrsets_from(&[])
+        self.view().rrsets_from(&[])
     }
 
     /// As [`Zone::rrsets`], from the owner that has `key` or the first after it.
     pub fn rrsets_from(&self, key: &[u8]) -> impl Iterator<Item = (Name, RrsetRef<'_>)> + use<'_> {
-        let mut main = self.0.tree.nodes_from(key).peekable();
-        let mut nsec3 = self.0.nsec3.nodes_from(key).peekable();
-        std::iter::from_fn(move || {
-            let from_nsec3 = match (main.peek(), nsec3.peek()) {
-                (Some(a), Some(b)) => b.key() < a.key(),
-                (None, Some(_)) => true,
-                _ => false,
-            };
-            if from_nsec3 { nsec3.next() } else { main.next() }
-        })
-        .flat_map(|node| {
-            let name = self.name_of(node);
-            node.rrsets().map(move |rrset| (name.clone(), rrset))
-        })
+        self.view().rrsets_from(key)
+    }
+
+    fn trees(&self) -> (Tree, Tree) {
+        let ZoneRef { head, page, .. } = self.view();
+        match &head.large {
+            Some(large) => (large.main.clone(), large.nsec3.clone()),
+            None if page.is_empty() => (Tree::default(), Tree::default()),
+            None => (Tree::from_pages(vec![PageRef::trusted(page).to_page()]), Tree::default()),
+        }
     }
 
     /// What edits come to on this version. Edits that change nothing leave no trace.
     pub fn resolve(&self, edits: &[Edit]) -> Result<Delta, EditError> {
+        let apex = self.apex();
         let mut touched: BTreeMap<(Name, Rtype), Option<Contents>> = BTreeMap::new();
         for edit in edits {
             let (owner, rtype) = edit.target();
-            check_place(&self.0.apex, owner, rtype)?;
+            check_place(&apex, owner, rtype)?;
             let slot = touched.entry((owner.clone(), rtype)).or_insert_with(|| self.contents(owner, rtype));
             apply_edit(edit, slot)?;
         }
@@ -265,7 +193,7 @@ impl Zone {
 
     /// What leads from this version to one that holds exactly `rrsets`.
     pub fn resolve_whole(&self, rrsets: impl IntoIterator<Item = Rrset>) -> Result<Delta, EditError> {
-        let created = Delta::creating(&self.0.apex, rrsets)?.changes;
+        let created = Delta::creating(&self.apex(), rrsets)?.changes;
         let mut changes = Vec::with_capacity(created.len());
         let mut old = self.rrsets().peekable();
         let removed = |(owner, rrset): (Name, RrsetRef<'_>)| {
@@ -289,20 +217,16 @@ impl Zone {
 
     /// The version that `delta` leads to, and which pages differ.
     pub fn apply(&self, delta: &Delta, revision: Revision) -> Result<(Zone, ZonePageChanges), EditError> {
-        let mut counts = self.0.counts;
+        let apex = self.apex();
         let (mut main, mut nsec3) = (Vec::new(), Vec::new());
         for group in delta.changes.chunk_by(|a, b| a.owner == b.owner) {
-            self.apply_to_owner(group, &mut counts, &mut main, &mut nsec3)?;
+            self.apply_to_owner(&apex, group, &mut main, &mut nsec3)?;
         }
         let mut changes = ZonePageChanges::default();
-        let root = Root {
-            apex: self.0.apex.clone(),
-            revision,
-            tree: self.0.tree.apply(&main, &mut changes.main),
-            nsec3: self.0.nsec3.apply(&nsec3, &mut changes.nsec3),
-            counts,
-        };
-        Ok((Zone(Arc::new(root)), changes))
+        let (old_main, old_nsec3) = self.trees();
+        let main = old_main.apply(&main, &mut changes.main);
+        let nsec3 = old_nsec3.apply(&nsec3, &mut changes.nsec3);
+        Ok((Self::of_trees(apex.as_bytes(), revision, main, nsec3), changes))
     }
 
     fn contents(&self, owner: &Name, rtype: Rtype) -> Option<Contents> {
@@ -311,22 +235,21 @@ impl Zone {
 
     fn apply_to_owner(
         &self,
+        apex: &Name,
         group: &[RrsetDelta],
-        counts: &mut Counts,
         main: &mut Vec<NodeChange>,
         nsec3: &mut Vec<NodeChange>,
     ) -> Result<(), EditError> {
         let owner = &group[0].owner;
-        let out_of_zone =
-            || EditError::OutOfZone { owner: owner.clone(), rtype: group[0].rtype, apex: self.0.apex.clone() };
-        let key = KeyBuf::below(owner, &self.0.apex).ok_or_else(out_of_zone)?;
+        let out_of_zone = || EditError::OutOfZone { owner: owner.clone(), rtype: group[0].rtype, apex: apex.clone() };
+        let key = KeyBuf::below(owner, apex).ok_or_else(out_of_zone)?;
         let key = key.as_bytes();
-        let old = match (self.0.tree.search(key), self.0.nsec3.search(key)) {
+        let old = match (self.view().search(key), self.view().nsec3_search(key)) {
             (Match::Exact(node), _) => Some((node, false)),
             (_, Match::Exact(node)) => Some((node, true)),
             _ => None,
         };
-        let node = merge(key, old.map(|(node, _)| node), group, counts)?;
+        let node = merge(key, old.map(|(node, _)| node), group)?;
         let belongs_to_nsec3 = node.as_ref().is_some_and(|(_, only_nsec3)| *only_nsec3);
         let was_in_nsec3 = old.is_some_and(|(_, in_nsec3)| in_nsec3);
         let bytes = node.map(|(bytes, _)| bytes);
@@ -340,33 +263,173 @@ impl Zone {
     }
 }
 
-impl Counts {
-    fn add(&mut self, key: &[u8], rtype: Rtype, records: usize) {
-        self.rrsets += 1;
-        self.records += records as u64;
-        self.each(key, rtype, |count| *count += 1);
+fn cell(head: Head, apex: &[u8], page: &[u8]) -> Cell {
+    let mut bytes = Vec::with_capacity(1 + apex.len() + page.len());
+    bytes.push(u8::try_from(apex.len()).expect("a name has at most 255 octets"));
+    bytes.extend_from_slice(apex);
+    bytes.extend_from_slice(page);
+    ThinArc::from_header_and_slice(head, &bytes)
+}
+
+impl<'z> ZoneRef<'z> {
+    pub(crate) fn of(cell: &'z Cell) -> Self {
+        let (len, rest) = cell.slice.split_first().expect("a zone's octets begin with the length of its apex");
+        let (apex, page) = rest.split_at(usize::from(*len));
+        Self { head: &cell.header.header, apex, page }
     }
 
-    fn remove(&mut self, key: &[u8], rtype: Rtype, records: usize) {
-        self.rrsets -= 1;
-        self.records -= records as u64;
-        self.each(key, rtype, |count| *count -= 1);
+    /// The name of the zone in lower-case wire form.
+    pub fn apex_bytes(self) -> &'z [u8] {
+        self.apex
     }
 
-    fn each(&mut self, key: &[u8], rtype: Rtype, mut change: impl FnMut(&mut u32)) {
-        match rtype {
-            Rtype::SOA if key.is_empty() => change(&mut self.soas),
-            Rtype::NS if !key.is_empty() => change(&mut self.cuts),
-            Rtype::DNAME => change(&mut self.dnames),
-            Rtype::NSEC => change(&mut self.nsecs),
-            Rtype::NSEC3 => change(&mut self.nsec3s),
-            Rtype::NSEC3PARAM if key.is_empty() => change(&mut self.nsec3params),
-            _ => {}
+    /// The name of the zone.
+    pub fn apex(self) -> Name {
+        Name::from_wire(self.apex).map_or_else(|_| Name::root(), |(name, _)| name)
+    }
+
+    /// The revision that made this version.
+    pub fn revision(self) -> Revision {
+        self.head.revision
+    }
+
+    /// The serial of the SOA record; 0 if there is none.
+    pub fn serial(self) -> Serial {
+        let soa = self.apex_node().and_then(|apex| apex.rrset(Rtype::SOA)?.rdatas().next());
+        soa.and_then(soa_serial).unwrap_or(Serial(0))
+    }
+
+    /// What kinds of records the zone has.
+    pub fn marks(self) -> Marks {
+        match (&self.head.large, self.page()) {
+            (Some(large), _) => large.sum.marks,
+            (None, Some(page)) => page.marks(),
+            (None, None) => Marks::default(),
         }
-        // A wildcard below which there is more shows as a longer key, so every `*` label counts.
-        if key.split(|&octet| octet == 0).any(|label| label == b"*") {
-            change(&mut self.wildcards);
+    }
+
+    /// How the zone proves absence.
+    pub fn denial(self) -> Denial {
+        let marks = self.marks();
+        if marks.has(Marks::NSEC3.with(Marks::NSEC3PARAM)) {
+            Denial::Nsec3
+        } else if marks.has(Marks::NSEC) {
+            Denial::Nsec
+        } else {
+            Denial::None
         }
+    }
+
+    /// Where `key` stands among the zone's names. Empty non-terminals and names that exist only for NSEC3 have
+    /// no node.
+    pub fn search(self, key: &[u8]) -> Match<'z> {
+        match (&self.head.large, self.page()) {
+            (Some(large), _) => large.main.search(key),
+            (None, Some(page)) => search_page(page, key, || None),
+            (None, None) => Match::Gap { before: None, after: None },
+        }
+    }
+
+    /// The node that has `key`.
+    pub fn node(self, key: &[u8]) -> Option<NodeRef<'z>> {
+        match self.search(key) {
+            Match::Exact(node) => Some(node),
+            Match::Gap { .. } => None,
+        }
+    }
+
+    /// The apex; `None` only in a zone that has no SOA yet.
+    pub fn apex_node(self) -> Option<NodeRef<'z>> {
+        match self.page() {
+            Some(page) => Some(page.node(0)).filter(|node| node.key().is_empty()),
+            None => self.node(&[]),
+        }
+    }
+
+    /// The node with the greatest key below `key`.
+    pub fn before(self, key: &[u8]) -> Option<NodeRef<'z>> {
+        match &self.head.large {
+            Some(large) => large.main.before(key),
+            None => before_in_page(self.page()?, key),
+        }
+    }
+
+    /// Where `key` stands among the NSEC3 names.
+    pub fn nsec3_search(self, key: &[u8]) -> Match<'z> {
+        match &self.head.large {
+            Some(large) => large.nsec3.search(key),
+            None => Match::Gap { before: None, after: None },
+        }
+    }
+
+    /// The last of the NSEC3 names.
+    pub fn nsec3_last(self) -> Option<NodeRef<'z>> {
+        self.head.large.as_ref()?.nsec3.last()
+    }
+
+    /// The names that answer, from the one that has `key` or the first after it, in canonical order.
+    pub fn nodes_from(self, key: &[u8]) -> Nodes<'z> {
+        match &self.head.large {
+            Some(large) => large.main.nodes_from(key),
+            None => Nodes::in_page(self.page(), key),
+        }
+    }
+
+    /// The NSEC3 names, from the one that has `key` or the first after it, in canonical order.
+    pub fn nsec3_nodes_from(self, key: &[u8]) -> Nodes<'z> {
+        match &self.head.large {
+            Some(large) => large.nsec3.nodes_from(key),
+            None => Nodes::in_page(None, key),
+        }
+    }
+
+    /// All nodes: the names that answer in canonical order, then the NSEC3 names.
+    pub fn nodes(self) -> impl Iterator<Item = NodeRef<'z>> {
+        self.nodes_from(&[]).chain(self.nsec3_nodes_from(&[]))
+    }
+
+    /// The name of a node of this zone.
+    pub fn name_of(self, node: NodeRef<'_>) -> Name {
+        let apex = self.apex();
+        name_of_key(node.key(), &apex).unwrap_or(apex)
+    }
+
+    fn rrset(self, owner: &Name, rtype: Rtype) -> Option<RrsetRef<'z>> {
+        let key = KeyBuf::below(owner, &self.apex())?;
+        [self.search(key.as_bytes()), self.nsec3_search(key.as_bytes())].into_iter().find_map(|found| match found {
+            Match::Exact(node) => node.rrset(rtype),
+            Match::Gap { .. } => None,
+        })
+    }
+
+    fn rrsets_from(self, key: &[u8]) -> impl Iterator<Item = (Name, RrsetRef<'z>)> + use<'z> {
+        let apex = self.apex();
+        let mut main = self.nodes_from(key).peekable();
+        let mut nsec3 = self.nsec3_nodes_from(key).peekable();
+        std::iter::from_fn(move || {
+            let from_nsec3 = match (main.peek(), nsec3.peek()) {
+                (Some(a), Some(b)) => b.key() < a.key(),
+                (None, Some(_)) => true,
+                _ => false,
+            };
+            if from_nsec3 { nsec3.next() } else { main.next() }
+        })
+        .flat_map(move |node| {
+            let name = name_of_key(node.key(), &apex).unwrap_or_else(|| apex.clone());
+            node.rrsets().map(move |rrset| (name.clone(), rrset))
+        })
+    }
+
+    fn sum(self) -> Sum {
+        match (&self.head.large, self.page()) {
+            (Some(large), _) => large.sum,
+            (None, Some(page)) => Sum::of_page(page),
+            (None, None) => Sum::default(),
+        }
+    }
+
+    fn page(self) -> Option<PageRef<'z>> {
+        (!self.page.is_empty()).then(|| PageRef::trusted(self.page))
     }
 }
 
@@ -400,12 +463,7 @@ fn apply_edit(edit: &Edit, slot: &mut Option<Contents>) -> Result<(), EditError>
 }
 
 /// A node with its changes of one owner worked in, and whether it exists for NSEC3 alone.
-fn merge(
-    key: &[u8],
-    old: Option<NodeRef<'_>>,
-    group: &[RrsetDelta],
-    counts: &mut Counts,
-) -> Result<Option<(Vec<u8>, bool)>, EditError> {
+fn merge(key: &[u8], old: Option<NodeRef<'_>>, group: &[RrsetDelta]) -> Result<Option<(Vec<u8>, bool)>, EditError> {
     let mut writer = NodeWriter::new(key);
     let (mut has_nsec3, mut has_other) = (false, false);
     let mut note = |rtype: Rtype| match rtype {
@@ -413,7 +471,7 @@ fn merge(
         Rtype::RRSIG => {}
         _ => has_other = true,
     };
-    let mut olds = old.map(|node| node.rrsets()).into_iter().flatten().peekable();
+    let mut olds = old.map(NodeRef::rrsets).into_iter().flatten().peekable();
     for change in group {
         while let Some(rrset) = olds.next_if(|rrset| rrset.rtype() < change.rtype) {
             note(rrset.rtype());
@@ -423,12 +481,8 @@ fn merge(
         if current.map(Contents::of) != change.before {
             return Err(EditError::Mismatch { owner: change.owner.clone(), rtype: change.rtype });
         }
-        if let Some(rrset) = current {
-            counts.remove(key, change.rtype, rrset.len());
-        }
         if let Some(after) = &change.after {
             note(change.rtype);
-            counts.add(key, change.rtype, after.rdatas.len());
             writer.push(change.rtype, after.ttl, after.rdatas.iter().map(AsRef::as_ref));
         }
     }

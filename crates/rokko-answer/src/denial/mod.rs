@@ -3,9 +3,9 @@
 mod nsec;
 mod nsec3;
 
+use rokko_wire::Rtype;
 use rokko_wire::query::FoldedName;
-use rokko_wire::{Name, Rtype};
-use rokko_zone::{Denial, NodeRef, Zone};
+use rokko_zone::{Denial, NodeRef, ZoneRef};
 
 use crate::locate::label_count;
 
@@ -15,7 +15,7 @@ const PROOFS_MAX: usize = 32;
 /// A record to be put into the authority section.
 #[derive(Clone, Copy)]
 pub(crate) struct Proof<'z> {
-    pub(crate) apex: &'z Name,
+    pub(crate) apex: &'z [u8],
     pub(crate) node: NodeRef<'z>,
     pub(crate) rtype: Rtype,
 }
@@ -36,7 +36,7 @@ impl<'z> Proofs<'z> {
         self.list[..self.len].iter().flatten().copied()
     }
 
-    fn push(&mut self, zone: &'z Zone, node: Option<NodeRef<'z>>, rtype: Rtype) {
+    fn push(&mut self, zone: ZoneRef<'z>, node: Option<NodeRef<'z>>, rtype: Rtype) {
         let Some(node) = node.filter(|node| node.has(rtype)) else { return };
         let key = node.key();
         let is_same = |proof: Proof<'_>| {
@@ -46,7 +46,7 @@ impl<'z> Proofs<'z> {
             return;
         }
         if let Some(slot) = self.list.get_mut(self.len) {
-            *slot = Some(Proof { apex: zone.apex(), node, rtype });
+            *slot = Some(Proof { apex: zone.apex_bytes(), node, rtype });
             self.len += 1;
         }
     }
@@ -55,7 +55,7 @@ impl<'z> Proofs<'z> {
 /// A name about which something is to be proved.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a, 'z> {
-    pub(crate) zone: &'z Zone,
+    pub(crate) zone: ZoneRef<'z>,
     /// The name, and its key below the apex.
     pub(crate) name: &'a FoldedName,
     pub(crate) key: &'a [u8],

@@ -1,7 +1,7 @@
 //! Proofs by NSEC (RFC 4035 §3.1.3).
 
 use rokko_wire::Rtype;
-use rokko_zone::{NodeRef, Zone};
+use rokko_zone::{NodeRef, ZoneRef};
 
 use super::{Proofs, Subject};
 
@@ -28,7 +28,7 @@ pub(super) fn wildcard_no_data<'z>(proofs: &mut Proofs<'z>, subject: Subject<'_,
 }
 
 /// The node whose NSEC covers the name with `key`, which has no NSEC of its own.
-fn covering<'z>(zone: &'z Zone, key: &[u8]) -> Option<NodeRef<'z>> {
+fn covering<'z>(zone: ZoneRef<'z>, key: &[u8]) -> Option<NodeRef<'z>> {
     let mut node = zone.before(key)?;
     for _ in 0..STEPS_MAX {
         if node.has(Rtype::NSEC) {
@@ -43,7 +43,7 @@ fn covering<'z>(zone: &'z Zone, key: &[u8]) -> Option<NodeRef<'z>> {
     None
 }
 
-fn above_with_nsec<'z>(zone: &'z Zone, key: &[u8]) -> Option<NodeRef<'z>> {
+fn above_with_nsec<'z>(zone: ZoneRef<'z>, key: &[u8]) -> Option<NodeRef<'z>> {
     let ends = key.iter().enumerate().filter(|&(at, &octet)| octet == 0 && at + 1 < key.len()).map(|(at, _)| at + 1);
     ends.filter_map(|end| zone.node(&key[..end])).find(|node| {
         let occludes = node.has(Rtype::NS) || node.has(Rtype::DNAME);

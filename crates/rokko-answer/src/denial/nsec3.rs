@@ -1,7 +1,7 @@
 //! Proofs by NSEC3 (RFC 5155 §7.2).
 
 use rokko_wire::Rtype;
-use rokko_zone::{Match, NodeRef, RrsetRef, Zone};
+use rokko_zone::{Match, NodeRef, RrsetRef, ZoneRef};
 use sha1::{Digest, Sha1};
 
 use super::{Proofs, Subject};
@@ -51,7 +51,7 @@ pub(super) fn insecure_delegation<'z>(proofs: &mut Proofs<'z>, subject: Subject<
 
 /// A zone's chain of NSEC3 records.
 struct Chain<'z> {
-    zone: &'z Zone,
+    zone: ZoneRef<'z>,
     parameters: Parameters<'z>,
 }
 
@@ -73,13 +73,13 @@ impl<'z> Parameters<'z> {
 
 impl<'z> Chain<'z> {
     /// The zone's complete chain: one that NSEC3PARAM announces and that has a record for the apex.
-    fn of(zone: &'z Zone) -> Option<Self> {
+    fn of(zone: ZoneRef<'z>) -> Option<Self> {
         let announced = zone.apex_node()?.rrset(Rtype::NSEC3PARAM)?;
         let mut chains = announced.rdatas().filter_map(Parameters::of).map(|parameters| Self { zone, parameters });
         if announced.len() == 1 {
             return chains.next();
         }
-        chains.find(|chain| chain.matching(&chain.key(zone.apex().as_bytes())).is_some())
+        chains.find(|chain| chain.matching(&chain.key(zone.apex_bytes())).is_some())
     }
 
     /// Proves that the name that starts at label `start`, an ancestor of the subject whose child there does not exist,

@@ -69,7 +69,7 @@ impl Script {
                         }
                     }
                     let zone = read_zone(rest, &inline);
-                    catalog.publish([(zone.apex().clone(), Some(zone))]);
+                    catalog.publish([(zone.apex(), Some(zone))]);
                 }
                 "?" => {
                     let mut expected = Vec::new();

@@ -26,7 +26,7 @@ ns.other 60 A 192.0.2.2
 fn check(query: &[u8], transport: Transport, room: usize) -> Result<(), TestCaseError> {
     let catalog = Catalog::new(3);
     let zone = zone(ZONE, "x.");
-    catalog.publish([(zone.apex().clone(), Some(zone))]);
+    catalog.publish([(zone.apex(), Some(zone))]);
     let mut answerer = Answerer::new(Settings::default(), CookieSecrets::default());
     let client = Client { addr: "2001:db8::1".parse().unwrap(), transport, now_ms: 0 };
     let mut out = vec![0xaa; room];

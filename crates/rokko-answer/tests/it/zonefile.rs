@@ -35,7 +35,7 @@ pub(crate) fn zone(text: &str, apex: &str) -> Zone {
             rdatas: vec![rdata.into()],
         }
     });
-    Zone::build(apex.parse().unwrap(), Revision(1), rrsets).unwrap()
+    Zone::build(&apex.parse().unwrap(), Revision(1), rrsets).unwrap()
 }
 
 pub(crate) fn zone_from_file(file: &str, apex: &str) -> Zone {

@@ -168,9 +168,8 @@ impl ZoneSource {
 
     fn page(&mut self, page: &Page, out: &mut Vec<u8>) {
         let zone = self.zone.clone();
-        for index in 0..page.len() {
-            let node = page.node(index);
-            let owner = zone.name_of(node);
+        for node in page.view().nodes() {
+            let owner = zone.view().name_of(node);
             for rrset in node.rrsets() {
                 self.rrset(&owner, rrset, out);
             }
@@ -253,16 +252,17 @@ fn disabled_record(rtype: Rtype, record: &DisabledRecord) -> RecordOut {
 
 /// The RRsets of one name, wherever its node is kept.
 fn rrsets_of<'z>(zone: &'z Zone, owner: &Name) -> impl Iterator<Item = RrsetRef<'z>> {
-    let key = KeyBuf::below(owner, zone.apex());
-    let node = key.and_then(|key| match (zone.search(key.as_bytes()), zone.nsec3_search(key.as_bytes())) {
-        (Match::Exact(node), _) | (_, Match::Exact(node)) => Some(node),
-        _ => None,
-    });
-    node.into_iter().flat_map(|node| node.rrsets())
+    let key = KeyBuf::below(owner, &zone.apex());
+    let node =
+        key.and_then(|key| match (zone.view().search(key.as_bytes()), zone.view().nsec3_search(key.as_bytes())) {
+            (Match::Exact(node), _) | (_, Match::Exact(node)) => Some(node),
+            _ => None,
+        });
+    node.into_iter().flat_map(rokko_zone::NodeRef::rrsets)
 }
 
 /// The pages of a zone. They are shared with it, and stay what they are while others are written.
 pub(super) fn pages_of(zone: &Zone) -> std::vec::IntoIter<Page> {
     let (main, nsec3) = zone.pages();
-    main.chain(nsec3).cloned().collect::<Vec<_>>().into_iter()
+    [main, nsec3].concat().into_iter()
 }

@@ -43,9 +43,8 @@ struct TextSource {
 impl TextSource {
     fn lines(&self, page: &Page) -> String {
         let mut lines = String::new();
-        for index in 0..page.len() {
-            let node = page.node(index);
-            let owner = self.zone.name_of(node);
+        for node in page.view().nodes() {
+            let owner = self.zone.view().name_of(node);
             for rrset in node.rrsets() {
                 let rtype = rrset.rtype();
                 for data in rrset.rdatas() {

@@ -150,7 +150,7 @@ impl Planner<'_> {
     fn extend(&mut self, change: &RrsetChange) -> Result<(), Failure> {
         let (owner, rtype) = (change.owner.clone(), change.rtype);
         let Some(records) = &change.records else { return Ok(()) };
-        let current_ttl = || self.view.zone.rrset(&owner, rtype).map(|rrset| rrset.ttl());
+        let current_ttl = || self.view.zone.rrset(&owner, rtype).map(rokko_zone::RrsetRef::ttl);
         let ttl = change.ttl.or_else(current_ttl).ok_or_else(|| {
             Failure::unprocessable(format!("RRset {owner} IN {rtype}: Key 'ttl' not an Integer or not present"))
         })?;

@@ -59,7 +59,7 @@ fn page_of(view: &ZoneView, wanted: &Wanted) -> RrsetPage {
         (Some((after, _)), None) => Some(after),
         (None, owner) => owner.as_ref(),
     };
-    let key = start.and_then(|name| KeyBuf::below(name, zone.apex())).unwrap_or_default();
+    let key = start.and_then(|name| KeyBuf::below(name, &zone.apex())).unwrap_or_default();
     let (mut rrsets, mut last) = (Vec::new(), None);
     for (looked_at, (owner, rrset)) in zone.rrsets_from(key.as_bytes()).enumerate() {
         let rtype = rrset.rtype();

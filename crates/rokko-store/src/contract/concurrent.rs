@@ -95,7 +95,7 @@ pub(super) fn only_one_of_two_rivals_wins(harness: &mut dyn Harness) {
 }
 
 fn text_of(zone: &Zone) -> Vec<u8> {
-    let texts = zone.rrset(zone.apex(), Rtype::TXT).expect("the zone has a text");
+    let texts = zone.rrset(&zone.apex(), Rtype::TXT).expect("the zone has a text");
     texts.rdatas().next().expect("an RRset is never empty").to_vec()
 }
 
@@ -119,7 +119,7 @@ pub(super) fn loads_see_one_state(harness: &mut dyn Harness) {
             let mut newest = Revision(0);
             let head = store.load_all(&mut |zone: Zone| {
                 newest = newest.max(zone.revision());
-                if *zone.apex() != name("m.") {
+                if zone.apex() != name("m.") {
                     texts.push(text_of(&zone));
                 }
             });
@@ -140,7 +140,7 @@ pub(super) fn appends_go_on_during_a_load(harness: &mut dyn Harness) {
     model.append(&*store, &[create("a."), create("b.")]);
     let (mut during, mut seen) = (model.clone(), Vec::<(Name, Revision)>::new());
     let head = store.load_all(&mut |zone| {
-        seen.push((zone.apex().clone(), zone.revision()));
+        seen.push((zone.apex(), zone.revision()));
         during.append(&*store, &[edit("a.", "meanwhile"), edit("b.", "meanwhile")]);
     });
     assert_eq!(head.expect("load_all"), Revision(2));

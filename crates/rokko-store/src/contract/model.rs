@@ -95,7 +95,7 @@ impl Model {
         revision: Revision,
     ) -> Commit {
         let before = current.as_ref().map_or(VersionBefore::Absent, |(record, _)| VersionBefore::At(record.revision));
-        let zone = current.as_ref().map_or_else(|| Zone::empty(name.clone()), |(_, zone)| zone.clone());
+        let zone = current.as_ref().map_or_else(|| Zone::empty(name), |(_, zone)| zone.clone());
         let (edits, new_meta) = match step {
             Step::Create(_, meta, contents) => {
                 assert!(current.is_none(), "{name} exists");
@@ -188,7 +188,7 @@ pub fn check_whole(store: &dyn Store) -> BTreeMap<Name, Zone> {
         assert_eq!(again, entry);
         let zone = replayed.remove(&entry.zone);
         assert_eq!(zone.as_ref().map(Zone::revision), entry.before, "revision {} follows another", entry.revision);
-        let zone = zone.unwrap_or_else(|| Zone::empty(entry.zone.clone()));
+        let zone = zone.unwrap_or_else(|| Zone::empty(&entry.zone));
         let (zone, _) = zone.apply(&delta, entry.revision).expect("the logged change fits");
         match entry.serial {
             Some(serial) => {
@@ -202,8 +202,8 @@ pub fn check_whole(store: &dyn Store) -> BTreeMap<Name, Zone> {
     assert_eq!(store.zone_count().expect("zone_count"), replayed.len() as u64);
     let mut loaded = BTreeSet::new();
     let head = store.load_all(&mut |zone| {
-        assert_same(&zone, replayed.get(zone.apex()).expect("the log has the zone"));
-        assert!(loaded.insert(zone.apex().clone()), "{} came twice", zone.apex());
+        assert_same(&zone, replayed.get(&zone.apex()).expect("the log has the zone"));
+        assert!(loaded.insert(zone.apex()), "{} came twice", zone.apex());
     });
     assert_eq!(head.expect("load_all").next(), next);
     assert_eq!(loaded.len(), replayed.len(), "load_all left zones out");

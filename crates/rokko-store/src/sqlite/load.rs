@@ -32,14 +32,14 @@ impl Pages {
         if page.first_key() != first_key {
             return Err("a page is kept under a key that is not its first".to_owned());
         }
-        if pages.last().is_some_and(|last| last.node(last.len() - 1).key() >= first_key) {
+        if pages.last().is_some_and(|last| last.view().last_key() >= first_key) {
             return Err("two pages overlap".to_owned());
         }
         pages.push(page);
         Ok(())
     }
 
-    fn into_zone(self, name: Name, revision: Revision, records: u64) -> Result<Zone, StoreError> {
+    fn into_zone(self, name: &Name, revision: Revision, records: u64) -> Result<Zone, StoreError> {
         let place = format!("zone {name}");
         let zone = Zone::from_pages(name, revision, self.main, self.nsec3);
         if zone.records() == records {
@@ -63,7 +63,7 @@ pub(super) fn load_zone(connection: &Connection, name: &Name) -> Result<Option<(
     while let Some(row) = Rows::next(&mut rows).map_err(|error| in_zone(name, error))? {
         pages.take(row, 0).map_err(|what| damaged(place(), &what))?;
     }
-    let zone = pages.into_zone(record.name.clone(), record.revision, record.records)?;
+    let zone = pages.into_zone(&record.name, record.revision, record.records)?;
     Ok(Some((record, zone)))
 }
 
@@ -92,7 +92,7 @@ pub(super) fn load_all(connection: &Connection, each: &mut dyn FnMut(Zone)) -> R
             pages.advance().map_err(|error| in_zone(&name, error))?;
         }
         pages.no_page_before(zone_id)?;
-        each(found.into_zone(name, revision, records)?);
+        each(found.into_zone(&name, revision, records)?);
     }
     pages.no_page_before(ZoneId::MAX)?;
     Ok(head)

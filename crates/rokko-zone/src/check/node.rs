@@ -43,7 +43,8 @@ impl Node {
         };
         let (mut count, mut len) = (0, 0);
         for rdata in rdatas {
-            (count, len) = (count + 1, len + rdata.len());
+            // Each has its length before it in a message.
+            (count, len) = (count + 1, len + rdata.len() + 2);
             if keep > 0 {
                 let start = self.octets.len();
                 self.octets.extend_from_slice(&rdata[..rdata.len().min(keep)]);

@@ -56,8 +56,8 @@ impl Source for SortedRrsets<'_> {
 
 impl Source for Zone {
     fn at(&self, owner: &Name, each: &mut Each<'_>) {
-        let Some(key) = KeyBuf::below(owner, self.apex()) else { return };
-        for place in [self.search(key.as_bytes()), self.nsec3_search(key.as_bytes())] {
+        let Some(key) = KeyBuf::below(owner, &self.apex()) else { return };
+        for place in [self.view().search(key.as_bytes()), self.view().nsec3_search(key.as_bytes())] {
             if let Match::Exact(node) = place {
                 for rrset in node.rrsets() {
                     each(rrset.rtype(), rrset.ttl(), &mut rrset.rdatas());
@@ -73,8 +73,8 @@ impl Source for Zone {
     }
 
     fn any_below(&self, owner: &Name) -> bool {
-        let Some(key) = KeyBuf::below(owner, self.apex()) else { return false };
-        let mut nodes = self.nodes_from(key.as_bytes()).skip_while(|node| node.key() == key.as_bytes());
+        let Some(key) = KeyBuf::below(owner, &self.apex()) else { return false };
+        let mut nodes = self.view().nodes_from(key.as_bytes()).skip_while(|node| node.key() == key.as_bytes());
         nodes.next().is_some_and(|node| node.key().starts_with(key.as_bytes()))
     }
 }

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use rokko_wire::{Name, Rtype};
 
 use crate::rdata;
-use crate::{Rrset, Ttl, Zone};
+use crate::{Rrset, RrsetRef, Ttl, Zone};
 
 /// Writes a zone from its records, which come in canonical order of names, then of types and record data.
 ///
@@ -73,12 +73,12 @@ pub fn write_snapshot(zone: &Zone, out: &mut impl fmt::Write) -> fmt::Result {
     let records = zone.rrsets().flat_map(|(owner, rrset)| {
         let owner = Rc::new(owner);
         rrset.rdatas().map(move |rdata| {
-            let ttl_here = |rtype| zone.rrset(&owner, rtype).map(|covered| covered.ttl());
+            let ttl_here = |rtype| zone.rrset(&owner, rtype).map(RrsetRef::ttl);
             let ttl = record_ttl(rrset.rtype(), rrset.ttl(), rdata, ttl_here);
             (Rc::clone(&owner), rrset.rtype(), ttl, rdata)
         })
     });
-    write_zone(zone.apex(), records, out)
+    write_zone(&zone.apex(), records, out)
 }
 
 fn record_ttl(rtype: Rtype, ttl: Ttl, rdata: &[u8], ttl_at_owner: impl Fn(Rtype) -> Option<Ttl>) -> Ttl {

@@ -142,7 +142,7 @@ fn names_below_a_dname_may_hold_nsec3() {
     let loaded = load(zone.as_bytes(), Options::default());
     let apex = name("example.com.");
     assert_eq!(check_touched(&apex, &SortedRrsets(&loaded.rrsets), [&apex]), []);
-    let snapshot = Zone::build(apex.clone(), Revision(1), loaded.rrsets).unwrap();
+    let snapshot = Zone::build(&apex, Revision(1), loaded.rrsets).unwrap();
     assert_eq!(check_touched(&apex, &snapshot, [&apex]), []);
     assert_eq!(check_zone(&apex, &snapshot), []);
 }
@@ -209,7 +209,7 @@ proptest! {
         let part = check_touched(&apex, &SortedRrsets(&zone), &touched);
         prop_assert_eq!(has_error(&part), has_error(&whole), "{:?}\n{:?}\n{:?}", zone, part, whole);
 
-        let snapshot = Zone::build(apex.clone(), Revision(1), zone).unwrap();
+        let snapshot = Zone::build(&apex, Revision(1), zone).unwrap();
         prop_assert_eq!(check_zone(&apex, &snapshot), whole);
         prop_assert_eq!(check_touched(&apex, &snapshot, &touched), part);
     }

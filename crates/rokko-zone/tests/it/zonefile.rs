@@ -280,7 +280,7 @@ fn check_round_trip(loaded: Loaded) {
     write_rrsets(&apex, &again.rrsets, &mut second).unwrap();
     assert_eq!(first, second);
     let mut third = String::new();
-    write_snapshot(&Zone::build(apex, Revision(1), again.rrsets).unwrap(), &mut third).unwrap();
+    write_snapshot(&Zone::build(&apex, Revision(1), again.rrsets).unwrap(), &mut third).unwrap();
     assert_eq!(first, third);
 }
 
