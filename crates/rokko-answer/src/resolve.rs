@@ -10,7 +10,7 @@
 //! ```
 
 use rokko_wire::compose::{Full, Owner, QUESTION_NAME, Section};
-use rokko_wire::query::FoldedName;
+use rokko_wire::query::{FoldedName, HEADER_LEN};
 use rokko_wire::{KeyBuf, Rcode, Rtype, code};
 use rokko_zone::zone::negative_ttl;
 use rokko_zone::{Catalog, Denial, Marks, NodeRef, RrsetRef, ZoneGuard, ZoneRef};
@@ -385,8 +385,17 @@ impl Resolution<'_, '_> {
     fn negative_soa(&mut self, zone: ZoneRef<'_>) -> Result<(), Full> {
         let Some(apex) = zone.apex_node() else { return Ok(()) };
         let Some(soa) = apex.rrset(Rtype::SOA) else { return Ok(()) };
-        let owner = Owner::Name(zone.apex_bytes());
+        let owner = self.owner_of(zone.apex_bytes());
         self.reply.rrset(Section::Authority, owner, apex, soa, negative_ttl(soa).as_secs())
+    }
+
+    /// How to write a name at the end of the one that is looked for: the question may have it already.
+    fn owner_of<'n>(&self, name: &'n [u8]) -> Owner<'n> {
+        let start = self.scratch.name.as_bytes().len() - name.len();
+        match u16::try_from(HEADER_LEN + start) {
+            Ok(offset) if self.chain.len == 0 && name.len() > 1 => Owner::At(offset),
+            _ => Owner::Name(name),
+        }
     }
 
     /// Writes addresses of the names that an answer points to, as far as they fit.

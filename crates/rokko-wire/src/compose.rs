@@ -80,7 +80,7 @@ impl NameTable {
             if slot.epoch != self.epoch {
                 return None;
             }
-            if slot.parent == parent && label_at(message, slot.offset).eq_ignore_ascii_case(label) {
+            if slot.parent == parent && is_same(label_at(message, slot.offset), label) {
                 return Some(slot.offset);
             }
         }
@@ -99,10 +99,22 @@ impl NameTable {
     }
 }
 
+/// Letters of both cases give the same hash; so do some other octets, which a comparison tells apart.
 fn hash(parent: u16, label: &[u8]) -> usize {
-    let seed = 0x9e37_79b9 ^ u32::from(parent);
-    let mixed = label.iter().fold(seed, |hash, &octet| (hash ^ u32::from(octet | 0x20)).wrapping_mul(0x0100_0193));
-    (mixed ^ mixed >> 15) as usize
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let mix = |hash: u64, word: u64| (hash ^ word | CASE).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    let (words, rest) = label.as_chunks::<8>();
+    let hash = words.iter().fold(u64::from(parent), |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let last = match (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        (Some(first), Some(last)) => u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)),
+        _ => rest.iter().fold(0, |word, &octet| word << 8 | u64::from(octet)),
+    };
+    let [low, .., high] = mix(hash, last).to_le_bytes();
+    usize::from(low ^ high)
+}
+
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a == b || a.eq_ignore_ascii_case(b)
 }
 
 fn label_at(message: &[u8], offset: u16) -> &[u8] {
@@ -368,7 +380,7 @@ impl<'m> Composer<'m> {
                 Some(len) if usize::from(len) <= LABEL_LEN_MAX => {
                     let Some(label) = labels.next() else { return false };
                     let written = self.out.get(at + 1..=at + usize::from(len)).unwrap_or(&[]);
-                    if !written.eq_ignore_ascii_case(label) {
+                    if !is_same(written, label) {
                         return false;
                     }
                     at += usize::from(len) + 1;

@@ -25,6 +25,8 @@ use crate::{Zone, ZoneRef};
 const SHARDS: usize = 4096;
 /// The most labels of a name, the root label not counted.
 const LABELS_MAX: usize = 127;
+/// The most labels that nearly all names have.
+const LABELS_USUAL: usize = 11;
 /// Zones in one bucket.
 const BUCKET_ZONES: usize = 7;
 /// Where a bucket's tags have the mark that a zone of it stands in a later bucket.
@@ -41,7 +43,8 @@ const SPARSE_OF_16: usize = 3;
 pub struct Catalog {
     shards: Box<[Shard]>,
     seed: u64,
-    zones: AtomicUsize,
+    /// How many zones there are whose name has so many labels: no others are looked for.
+    zones: [AtomicUsize; LABELS_MAX + 1],
 }
 
 #[derive(Default)]
@@ -152,12 +155,12 @@ impl Catalog {
     /// An empty catalog; `seed` is secret and random.
     pub fn new(seed: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, seed, zones: AtomicUsize::new(0) }
+        Self { shards, seed, zones: [const { AtomicUsize::new(0) }; LABELS_MAX + 1] }
     }
 
     /// How many zones there are.
     pub fn len(&self) -> usize {
-        self.zones.load(Ordering::Relaxed)
+        self.zones.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// Whether there is no zone.
@@ -188,14 +191,22 @@ impl Catalog {
             let shard = &self.shards[shard_of(hash)];
             let before = shard.zones.load(Ordering::Relaxed);
             let after = shard.put(hash, name.as_bytes(), zone, |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
-            self.zones.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+            self.zones[name.label_count()].fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
         }
     }
 
     fn find_from(&self, qname: &[u8], skip: usize) -> Option<ZoneGuard> {
-        let mut suffixes = [(0, 0); LABELS_MAX + 1];
-        let count = self.suffixes(qname, &mut suffixes);
-        suffixes[..count].iter().rev().skip(skip).find_map(|&(hash, at)| self.lookup(hash, &qname[at..]))
+        // Few names have many labels, and clearing room for all that a name may have costs more than the search.
+        match Labels::of(qname).count() {
+            ..=LABELS_USUAL => self.find_in(qname, skip, &mut [(0, 0); LABELS_USUAL + 1]),
+            _ => self.find_in(qname, skip, &mut [(0, 0); LABELS_MAX + 1]),
+        }
+    }
+
+    fn find_in(&self, qname: &[u8], skip: usize, suffixes: &mut [(u64, usize)]) -> Option<ZoneGuard> {
+        let count = self.suffixes(qname, suffixes);
+        let present = (0..count).rev().skip(skip).filter(|&labels| self.zones[labels].load(Ordering::Relaxed) > 0);
+        present.map(|labels| suffixes[labels]).find_map(|(hash, at)| self.lookup(hash, &qname[at..]))
     }
 
     fn lookup(&self, hash: u64, name: &[u8]) -> Option<ZoneGuard> {
@@ -209,10 +220,10 @@ impl Catalog {
         suffixes[count - 1].0
     }
 
-    /// The hash and the start of each suffix of a name, the root first. Returns how many there are; at least one.
-    fn suffixes(&self, name: &[u8], out: &mut [(u64, usize); LABELS_MAX + 1]) -> usize {
+    /// The hash and the start of each suffix of a name, the root first. Returns how many there are, at least one.
+    fn suffixes(&self, name: &[u8], out: &mut [(u64, usize)]) -> usize {
         let (mut starts, mut count, mut at) = ([0_u8; LABELS_MAX + 1], 0, 0);
-        for label in Labels::of(name).take(LABELS_MAX) {
+        for label in Labels::of(name).take(out.len() - 1) {
             starts[count] = u8::try_from(at).unwrap_or(u8::MAX);
             count += 1;
             at += label.len() + 1;
@@ -283,15 +294,18 @@ fn tag_of(hash: u64) -> u8 {
 
 /// Works a label with its length octet into the hash of the labels on its right.
 fn hash_label(hash: u64, seed: u64, label: &[u8]) -> u64 {
-    let mut hash = hash;
-    let mut chunks = label.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = chunk.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        hash = fold(hash ^ word, seed ^ 0xa076_1d64_78bd_642f);
-    }
-    let mut last = [0; 8];
-    last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
-    fold(hash ^ u64::from_le_bytes(last), seed ^ 0xe703_7ed1_a0b4_28db)
+    let (words, rest) = label.as_chunks::<8>();
+    let hash =
+        words.iter().fold(hash, |hash, word| fold(hash ^ u64::from_le_bytes(*word), seed ^ 0xa076_1d64_78bd_642f));
+    // Octets that are read twice do no harm: the length octet tells labels of different lengths apart.
+    let last = match (label.last_chunk::<8>(), rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        (Some(last), ..) => u64::from_le_bytes(*last),
+        (None, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        _ => rest.iter().fold(0, |word, &octet| word << 8 | u64::from(octet)),
+    };
+    fold(hash ^ last, seed ^ 0xe703_7ed1_a0b4_28db)
 }
 
 /// Multiplies to 128 bits and folds the halves together.

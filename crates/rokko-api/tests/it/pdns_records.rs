@@ -42,7 +42,7 @@ impl Fixture {
     /// How many records are answered with.
     fn answered(&self, name: &str, rtype: Rtype) -> usize {
         let view = self.server.control.zone(&local(), &"r.test.".parse().unwrap()).unwrap();
-        view.zone.rrset(&name.parse().unwrap(), rtype).map_or(0, |rrset| rrset.len())
+        view.zone.rrset(&name.parse().unwrap(), rtype).map_or(0, rokko_zone::RrsetRef::len)
     }
 }
 
