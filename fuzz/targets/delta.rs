@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(delta) = Delta::decode(bytes) else { return };
     assert_eq!(Delta::decode(&delta.encode()).as_ref(), Ok(&delta));
     assert_eq!(delta.clone().inverse().inverse(), delta);
-    let Ok((zone, _)) = Zone::empty(Name::root()).apply(&delta, Revision(1)) else { return };
+    let Ok((zone, _)) = Zone::empty(&Name::root()).apply(&delta, Revision(1)) else { return };
     let (empty, _) = zone.apply(&delta.inverse(), Revision(2)).expect("what was done can be undone");
     assert_eq!(empty.records(), 0);
 });

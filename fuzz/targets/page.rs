@@ -12,9 +12,8 @@ fuzz_target!(|bytes: &[u8]| {
     stored.extend_from_slice(bytes);
     let Ok(page) = Page::open(&stored) else { return };
     assert_eq!(page.as_bytes(), stored);
-    for index in 0..page.len() {
-        let node = page.node(index);
-        assert_eq!(page.find(node.key()), Ok(index));
+    for (index, node) in page.view().nodes().enumerate() {
+        assert_eq!(page.view().find(node.key()), Ok(index));
         for rrset in node.rrsets() {
             assert!(rrset.rdatas().count() == rrset.len() && !rrset.is_empty());
             assert!(node.has(rrset.rtype()));

@@ -20,9 +20,15 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use rokko_wire::Rtype;
-use rokko_wire::key::KEY_LEN_MAX;
 
 use crate::Ttl;
+
+mod check;
+mod marks;
+mod write;
+
+pub use marks::Marks;
+pub(crate) use write::{NodeWriter, PageWriter};
 
 /// The size in octets that a page is split at; one node that is larger makes a larger page.
 pub const PAGE_SIZE_TARGET: usize = 4096;
@@ -33,61 +39,6 @@ const VERSION: u8 = 2;
 const RRSET_HEADER_LEN: usize = 8;
 /// The largest page with offsets of two octets.
 const NARROW_MAX: usize = 0xffff;
-
-/// What kinds of records a page, or a zone, has; this decides what has to be looked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks(u8);
-
-impl Marks {
-    /// An SOA record at the apex.
-    pub const SOA: Self = Self(1);
-    /// NS records below the apex.
-    pub const CUT: Self = Self(2);
-    /// A DNAME record.
-    pub const DNAME: Self = Self(4);
-    /// A name with a label `*`.
-    pub const WILDCARD: Self = Self(8);
-    /// An NSEC record.
-    pub const NSEC: Self = Self(16);
-    /// An NSEC3 record.
-    pub const NSEC3: Self = Self(32);
-    /// An NSEC3PARAM record at the apex.
-    pub const NSEC3PARAM: Self = Self(64);
-
-    /// Whether all of `marks` are set.
-    pub fn has(self, marks: Self) -> bool {
-        self.0 & marks.0 == marks.0
-    }
-
-    /// Whether any of `marks` is set.
-    pub fn has_any(self, marks: Self) -> bool {
-        self.0 & marks.0 != 0
-    }
-
-    /// Those of both.
-    #[must_use]
-    pub fn with(self, marks: Self) -> Self {
-        Self(self.0 | marks.0)
-    }
-
-    fn of_node(node: NodeRef<'_>) -> Self {
-        let is_apex = node.key().is_empty();
-        // A wildcard below which there is more shows as a longer key, so every `*` label counts.
-        let is_wildcard = node.key().split(|&octet| octet == 0).any(|label| label == b"*");
-        let of_name = if is_wildcard { Self::WILDCARD } else { Self::default() };
-        node.rrsets().fold(of_name, |marks, rrset| {
-            marks.with(match rrset.rtype() {
-                Rtype::SOA if is_apex => Self::SOA,
-                Rtype::NS if !is_apex => Self::CUT,
-                Rtype::DNAME => Self::DNAME,
-                Rtype::NSEC => Self::NSEC,
-                Rtype::NSEC3 => Self::NSEC3,
-                Rtype::NSEC3PARAM if is_apex => Self::NSEC3PARAM,
-                _ => Self::default(),
-            })
-        })
-    }
-}
 
 /// A valid page. Cloning shares the bytes.
 #[derive(Clone)]
@@ -150,7 +101,7 @@ impl<'z> PageRef<'z> {
             Some(&other) => return Err(PageError::Version(other)),
             None => return Err(PageError::Structure),
         }
-        check_structure(bytes).ok_or(PageError::Structure)?;
+        check::check_structure(bytes).ok_or(PageError::Structure)?;
         Ok(Self(bytes))
     }
 
@@ -353,114 +304,6 @@ impl<'z> Iterator for Rdatas<'z> {
     }
 }
 
-/// Writes one node: its key and then its RRsets, which come by rising type.
-pub(crate) struct NodeWriter {
-    bytes: Vec<u8>,
-    /// Where the RRsets begin.
-    start: usize,
-}
-
-impl NodeWriter {
-    pub(crate) fn new(key: &[u8]) -> Self {
-        debug_assert!(key.len() <= KEY_LEN_MAX);
-        let mut bytes = Vec::with_capacity(64);
-        let [high, low] = u16_from(key.len()).to_be_bytes();
-        if key.len() < 128 {
-            bytes.push(low);
-        } else {
-            bytes.extend_from_slice(&[high | 0x80, low]);
-        }
-        bytes.extend_from_slice(key);
-        let start = bytes.len();
-        Self { bytes, start }
-    }
-
-    /// Appends an RRset; its size was limited when it entered as an edit.
-    pub(crate) fn push<'a>(&mut self, rtype: Rtype, ttl: Ttl, rdatas: impl Iterator<Item = &'a [u8]>) {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&rtype.0.to_le_bytes());
-        self.bytes.extend_from_slice(&[0, 0]);
-        self.bytes.extend_from_slice(&ttl.as_secs().to_le_bytes());
-        for rdata in rdatas {
-            self.bytes.extend_from_slice(&u16_from(rdata.len()).to_be_bytes());
-            self.bytes.extend_from_slice(rdata);
-        }
-        let octets = self.bytes.len() - at - RRSET_HEADER_LEN;
-        self.bytes[at + 2..at + 4].copy_from_slice(&u16_from(octets).to_le_bytes());
-    }
-
-    /// Appends an RRset as it stands in another node.
-    pub(crate) fn push_copy(&mut self, rrset: RrsetRef<'_>) {
-        self.bytes.extend_from_slice(rrset.0);
-    }
-
-    /// The node's bytes; `None` if it has no RRset.
-    pub(crate) fn finish(self) -> Option<Vec<u8>> {
-        (self.bytes.len() > self.start).then_some(self.bytes)
-    }
-}
-
-/// Gathers nodes into pages of about [`PAGE_SIZE_TARGET`].
-#[derive(Default)]
-pub(crate) struct PageWriter {
-    nodes: Vec<u8>,
-    starts: Vec<usize>,
-    pages: Vec<Page>,
-}
-
-impl PageWriter {
-    /// Appends a node, whose key is greater than all before it.
-    pub(crate) fn push(&mut self, node: &[u8]) {
-        let size = table_len(self.starts.len() + 1, 2) + self.nodes.len() + node.len();
-        if size > PAGE_SIZE_TARGET || self.starts.len() >= usize::from(u16::MAX) {
-            self.close_page();
-        }
-        self.starts.push(self.nodes.len());
-        self.nodes.extend_from_slice(node);
-    }
-
-    /// The pages, at least one unless nothing was pushed.
-    pub(crate) fn finish(mut self) -> Vec<Page> {
-        self.close_page();
-        self.pages
-    }
-
-    fn node(&self, index: usize) -> NodeRef<'_> {
-        let end = self.starts.get(index + 1).copied().unwrap_or(self.nodes.len());
-        NodeRef(&self.nodes[self.starts[index]..end])
-    }
-
-    fn close_page(&mut self) {
-        let count = self.starts.len();
-        if count == 0 {
-            return;
-        }
-        let is_narrow = table_len(count, 2) + self.nodes.len() <= NARROW_MAX;
-        let table = table_len(count, if is_narrow { 2 } else { 4 });
-        let mut bytes = Vec::with_capacity(table + self.nodes.len());
-        let marks = (0..count).fold(Marks::default(), |marks, index| marks.with(Marks::of_node(self.node(index))));
-        bytes.extend_from_slice(&[0, 0, 0, 0, VERSION, marks.0]);
-        bytes.extend_from_slice(&u16_from(count).to_le_bytes());
-        for start in &self.starts {
-            let offset = u32_from(table + start).to_le_bytes();
-            bytes.extend_from_slice(if is_narrow { &offset[..2] } else { &offset });
-        }
-        if count > HINTS_ABOVE {
-            let shared = shared_len(self.node(0).key(), self.node(count - 1).key());
-            bytes.extend_from_slice(&u16_from(shared).to_le_bytes());
-            for index in 0..count {
-                bytes.extend_from_slice(&hint(&self.node(index).key()[shared..]).to_le_bytes());
-            }
-        }
-        bytes.extend_from_slice(&self.nodes);
-        let checksum = crc32fast::hash(&bytes[4..]);
-        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
-        self.pages.push(Page(bytes.into()));
-        self.nodes.clear();
-        self.starts.clear();
-    }
-}
-
 /// How long the two keys are the same from the start; keys between them begin with these octets, too.
 fn shared_len(first: &[u8], last: &[u8]) -> usize {
     first.iter().zip(last).take_while(|(a, b)| a == b).count()
@@ -490,93 +333,10 @@ fn offset_at(page: &[u8], index: usize) -> usize {
     }
 }
 
-/// Walks through a whole page and returns `None` at the first contradiction.
-fn check_structure(bytes: &[u8]) -> Option<()> {
-    let count = usize::from(u16::from_le_bytes(*bytes.get(6..8)?.first_chunk()?));
-    let start = table_len(count, offset_len(bytes.len()));
-    if count == 0 || bytes.len() < start {
-        return None;
-    }
-    let page = PageRef(bytes);
-    let (mut at, mut marks) = (start, Marks::default());
-    let mut last_key: Option<&[u8]> = None;
-    for index in 0..count {
-        if offset_at(bytes, index) != at {
-            return None;
-        }
-        let end = if index + 1 < count { offset_at(bytes, index + 1) } else { bytes.len() };
-        let node = bytes.get(at..end)?;
-        check_node(node)?;
-        let key = NodeRef(node).key();
-        if last_key.is_some_and(|last| last >= key) {
-            return None;
-        }
-        marks = marks.with(Marks::of_node(NodeRef(node)));
-        (last_key, at) = (Some(key), end);
-    }
-    (marks == page.marks()).then_some(())?;
-    if count <= HINTS_ABOVE { Some(()) } else { check_hints(page, start) }
-}
-
-fn check_hints(page: PageRef<'_>, nodes_start: usize) -> Option<()> {
-    let count = page.len();
-    let shared = shared_len(page.first_key(), page.node(count - 1).key());
-    let (stored, hints) = page.0[nodes_start - 4 * count - 2..nodes_start].split_first_chunk::<2>()?;
-    let right = page.nodes().map(|node| hint(&node.key()[shared..]).to_le_bytes());
-    (usize::from(u16::from_le_bytes(*stored)) == shared && right.eq(hints.as_chunks::<4>().0.iter().copied()))
-        .then_some(())
-}
-
-fn check_node(node: &[u8]) -> Option<()> {
-    let mut rest = node;
-    let key_len = match take(&mut rest, 1)?[0] {
-        len @ ..128 => usize::from(len),
-        high => usize::from(high & 0x7f) << 8 | usize::from(take(&mut rest, 1)?[0]),
-    };
-    if key_len > KEY_LEN_MAX || key_len < 128 && node[0] >= 128 {
-        return None;
-    }
-    if take(&mut rest, key_len)?.last().is_some_and(|&end| end != 0) || rest.is_empty() {
-        return None;
-    }
-    let mut last_type = None;
-    while !rest.is_empty() {
-        let header = take(&mut rest, RRSET_HEADER_LEN)?;
-        let rtype = u16_at(header, 0);
-        if last_type.is_some_and(|last| last >= rtype) || u32_at(header, 4) > Ttl::MAX.as_secs() {
-            return None;
-        }
-        last_type = Some(rtype);
-        let mut rdatas = take(&mut rest, usize::from(u16_at(header, 2)))?;
-        if rdatas.is_empty() {
-            return None;
-        }
-        while !rdatas.is_empty() {
-            let len = take(&mut rdatas, 2)?;
-            take(&mut rdatas, usize::from(len[0]) << 8 | usize::from(len[1]))?;
-        }
-    }
-    Some(())
-}
-
-fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (head, tail) = rest.split_at_checked(len)?;
-    *rest = tail;
-    Some(head)
-}
-
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-fn u16_from(len: usize) -> u16 {
-    u16::try_from(len).expect("lengths are limited where data enters a zone")
-}
-
-fn u32_from(len: usize) -> u32 {
-    u32::try_from(len).expect("lengths are limited where data enters a zone")
 }
