@@ -121,7 +121,7 @@ fn rrset(owner: &Name, rtype: Rtype, rdata: Vec<u8>) -> Rrset {
 
 fn create(apex: &Name, rrsets: Vec<Rrset>) -> Outcome<Commit> {
     let edits: Vec<Edit> = rrsets.into_iter().map(Edit::Extend).collect();
-    commit(&Zone::empty(&apex), VersionBefore::Absent, Some(ZoneMeta::default()), &edits)
+    commit(&Zone::empty(apex), VersionBefore::Absent, Some(ZoneMeta::default()), &edits)
 }
 
 fn commit(zone: &Zone, before: VersionBefore, meta: Option<ZoneMeta>, edits: &[Edit]) -> Outcome<Commit> {
