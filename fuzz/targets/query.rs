@@ -4,6 +4,7 @@
 #![no_main]
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use domain::base::Message;
 use domain::rdata::AllRecordData;
@@ -12,7 +13,7 @@ use rokko_answer::{Answerer, Client, CookieSecrets, Settings, Transport};
 use rokko_wire::Name;
 use rokko_wire::query::{Additional, FoldedName, HEADER_LEN, Header, MESSAGE_LEN_MAX, Question};
 use rokko_zone::file::{Options, load};
-use rokko_zone::{Catalog, Revision, Zone};
+use rokko_zone::{Catalog, CatalogReader, Revision, Zone};
 
 const ZONES: &[(&str, &str)] = &[
     (".", include_str!("../zones/root.zone")),
@@ -22,7 +23,7 @@ const ZONES: &[(&str, &str)] = &[
 ];
 
 struct Server {
-    catalog: Catalog,
+    catalog: CatalogReader,
     answerer: Answerer,
     out: Vec<u8>,
 }
@@ -47,6 +48,7 @@ fn server() -> Server {
         ..Settings::default()
     };
     let secrets = CookieSecrets { current: [1; 16], previous: Some([2; 16]) };
+    let catalog = CatalogReader::new(Arc::new(catalog));
     Server { catalog, answerer: Answerer::new(settings, secrets), out: vec![0; MESSAGE_LEN_MAX] }
 }
 

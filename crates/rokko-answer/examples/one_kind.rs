@@ -9,11 +9,12 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use rokko_answer::{Answerer, Client, CookieSecrets, Settings, Transport};
 use rokko_wire::{Name, Rtype};
 use rokko_zone::file::{Options, load};
-use rokko_zone::{Catalog, Revision, Zone};
+use rokko_zone::{Catalog, CatalogReader, Revision, Zone};
 
 /// Small zones, of which each query asks for another.
 const ZONES: usize = 5000;
@@ -116,7 +117,7 @@ impl Kind {
     }
 }
 
-fn catalog() -> Catalog {
+fn catalog() -> CatalogReader {
     let catalog = Catalog::new(0x5eed);
     let small = (0..ZONES).map(|index| zone(&small_zone(index), &small_zone_text(index)));
     catalog.publish(small.collect::<Vec<_>>());
@@ -125,7 +126,7 @@ fn catalog() -> Catalog {
         zone("nsec.test", include_str!("../tests/zones/nsec.zone")),
         zone("nsec3.test", include_str!("../tests/zones/nsec3.zone")),
     ]);
-    catalog
+    CatalogReader::new(Arc::new(catalog))
 }
 
 fn zone(apex: &str, text: &str) -> (Name, Option<Zone>) {

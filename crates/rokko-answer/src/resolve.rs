@@ -13,7 +13,7 @@ use rokko_wire::compose::{Full, Owner, QUESTION_NAME, Section};
 use rokko_wire::query::{FoldedName, HEADER_LEN};
 use rokko_wire::{KeyBuf, Rcode, Rtype, code};
 use rokko_zone::zone::negative_ttl;
-use rokko_zone::{Catalog, Denial, Marks, NodeRef, RrsetRef, ZoneGuard, ZoneRef};
+use rokko_zone::{CatalogReader, Denial, Marks, NodeRef, RrsetRef, ZoneRef};
 
 use crate::denial::{Proofs, Subject};
 use crate::locate::{Place, label_count, locate};
@@ -54,7 +54,7 @@ pub(crate) enum Outcome {
 
 /// One query on its way through the zones.
 pub(crate) struct Resolution<'q, 'm> {
-    pub(crate) catalog: &'q Catalog,
+    pub(crate) catalog: &'q CatalogReader,
     pub(crate) settings: &'q Settings,
     pub(crate) scratch: &'q mut Scratch,
     pub(crate) reply: &'q mut Reply<'m>,
@@ -96,9 +96,9 @@ enum Step<'z> {
 
 /// The deepest zone that answers for a name and a type: for DS at the apex of a hosted zone, the zone above
 /// (RFC 4035 §3.1.4.1).
-pub(crate) fn zone_of(catalog: &Catalog, name: &FoldedName, qtype: Rtype) -> Option<ZoneGuard> {
+pub(crate) fn zone_of<'c>(catalog: &'c CatalogReader, name: &FoldedName, qtype: Rtype) -> Option<ZoneRef<'c>> {
     let zone = catalog.find(name.as_bytes())?;
-    if qtype == Rtype::DS && zone.view().apex_bytes() == name.as_bytes() {
+    if qtype == Rtype::DS && zone.apex_bytes() == name.as_bytes() {
         return catalog.find_above(name.as_bytes()).or(Some(zone));
     }
     Some(zone)
@@ -136,8 +136,8 @@ impl Resolution<'_, '_> {
                 write_proofs(self.reply, &proofs)?;
                 return Ok(Outcome::Answer);
             };
-            if next.view().apex_bytes() != zone.apex_bytes() {
-                return self.in_zone(next.view(), proofs);
+            if next.apex_bytes() != zone.apex_bytes() {
+                return self.in_zone(next, proofs);
             }
         }
     }

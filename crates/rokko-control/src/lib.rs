@@ -143,7 +143,7 @@ impl Shared {
     }
 
     fn current(&self, name: &Name) -> Option<Zone> {
-        self.follower.catalog().zone(name).map(|zone| zone.to_zone())
+        self.follower.catalog().zone(name)
     }
 
     fn applied_times(&self) -> std::sync::MutexGuard<'_, AppliedTimes> {

@@ -1,20 +1,23 @@
 //! All zones of a server, found by name without a lock.
 //!
 //! ```text
-//! hash of the name ─► shard ─► table ─► bucket: 64 octets, one cache line
-//!                                         tags   an octet of the hash for each of 7 zones, and a mark
-//!                                         zones  7 pointers
-//!                                           ▼
-//!                                         the zone: its apex is compared, and its records follow right after
+//! Catalog         shards: the current table of each; a change makes a new table of one shard
+//! CatalogReader   a thread's own row of tables, brought up to date before each batch of queries
+//!   hash of the name ─► table ─► bucket: 64 octets, one cache line
+//!                                  tags   an octet of the hash for each of 7 zones, and a mark
+//!                                  zones  7 pointers
+//!                                    ▼
+//!                                  the zone: its apex is compared, and its records follow right after
 //! ```
 //!
-//! A zone is put into its slot and replaced there without touching another one. A table that grows full is built anew
-//! with more buckets and swapped whole; there are many shards so that this is little work each time.
+//! A reader looks things up with plain loads: nothing is locked, counted or waited for. So the memory of many queries can
+//! be asked for at once. What it holds is replaced at its next [`CatalogReader::refresh`], and freed then.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::{ArcSwap, ArcSwapAny, Guard};
+use arc_swap::ArcSwap;
 use rokko_wire::Name;
 use rokko_wire::name::Labels;
 
@@ -22,7 +25,9 @@ use crate::zone::Cell;
 use crate::{Zone, ZoneRef};
 
 /// How many parts the catalog has. A power of two.
-const SHARDS: usize = 4096;
+const SHARDS: usize = 16_384;
+/// How many changes a reader can lag behind and still take over only what changed. A power of two.
+const RECENT: usize = 4096;
 /// The most labels of a name, the root label not counted.
 const LABELS_MAX: usize = 127;
 /// The most labels that nearly all names have.
@@ -31,131 +36,149 @@ const LABELS_USUAL: usize = 11;
 const BUCKET_ZONES: usize = 7;
 /// Where a bucket's tags have the mark that a zone of it stands in a later bucket.
 const OVERFLOW: u64 = 0xff << 56;
-/// How many of 16 slots are taken in a new table, above how many it is built anew, and below how many.
+/// How many of 16 slots are taken in a new table, above how many it gets more buckets, and below how many fewer.
 const NEW_OF_16: usize = 8;
 const FULL_OF_16: usize = 13;
 const SPARSE_OF_16: usize = 3;
 
-/// The zones of a server. Readers never wait; there is one writer at a time.
+/// The zones of a server. There is one writer at a time; each thread that answers has a [`CatalogReader`].
 ///
 /// A zone is found by a keyed hash of its name, so that nobody can choose names that collide; then its whole
 /// name is compared.
 pub struct Catalog {
-    shards: Box<[Shard]>,
+    shards: Box<[ArcSwap<Table>]>,
+    /// The shards of the last changes: change number N at N modulo their count.
+    recent: Box<[AtomicU32]>,
+    /// How many changes there were.
+    changes: AtomicU64,
     seed: u64,
     /// How many zones there are whose name has so many labels: no others are looked for.
     zones: [AtomicUsize; LABELS_MAX + 1],
 }
 
-#[derive(Default)]
-struct Shard {
-    table: ArcSwap<Table>,
-    zones: AtomicUsize,
+/// One thread's view of a catalog.
+pub struct CatalogReader {
+    catalog: Arc<Catalog>,
+    tables: Box<[Arc<Table>]>,
+    /// The number of changes that the tables have.
+    changes: u64,
 }
 
-/// A hash table of a fixed number of buckets; a zone stands in the first bucket with room from its own on.
-struct Table(Box<[Bucket]>);
-
-/// The slot of a zone, or of none.
-type Slot = ArcSwapAny<Option<Cell>>;
+/// A hash table; a zone stands in the first bucket with room from its own on.
+#[derive(Clone)]
+struct Table {
+    buckets: Box<[Bucket]>,
+    zones: usize,
+}
 
 #[repr(align(64))]
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Bucket {
     /// An octet per slot, 0 where it is empty; the highest octet is the mark.
-    tags: AtomicU64,
-    zones: [Slot; BUCKET_ZONES],
+    tags: u64,
+    zones: [Option<Cell>; BUCKET_ZONES],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
-/// A zone, held against removal while it is read.
-pub struct ZoneGuard(Guard<Option<Cell>>);
-
-impl ZoneGuard {
-    /// The zone to read in.
-    pub fn view(&self) -> ZoneRef<'_> {
-        ZoneRef::of(self.cell())
-    }
-
-    /// The zone itself, to be kept.
-    pub fn to_zone(&self) -> Zone {
-        Zone(self.cell().clone())
-    }
-
-    fn cell(&self) -> &Cell {
-        self.0.as_ref().expect("only a slot with a zone becomes a guard")
-    }
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self::with_room_for(1)
-    }
-}
-
 impl Table {
     fn with_room_for(zones: usize) -> Self {
         let buckets = (zones * 16).div_ceil(BUCKET_ZONES * NEW_OF_16);
-        Self((0..buckets.max(1)).map(|_| Bucket::default()).collect())
+        Self { buckets: vec![Bucket::default(); buckets.max(1)].into(), zones: 0 }
     }
 
-    fn slots(&self) -> usize {
-        self.0.len() * BUCKET_ZONES
-    }
-
-    /// The buckets where a zone with this hash may stand, in order.
-    fn buckets(&self, hash: u64) -> impl Iterator<Item = &Bucket> {
+    /// The number of the bucket where a zone with this hash stands if there is room.
+    fn home(&self, hash: u64) -> usize {
         // The low half chooses the bucket, the high half the shard and the tag.
-        let first = usize::try_from(((hash & 0xffff_ffff) * self.0.len() as u64) >> 32).unwrap_or(0);
-        self.0[first..].iter().chain(&self.0[..first])
+        usize::try_from(((hash & 0xffff_ffff) * self.buckets.len() as u64) >> 32).unwrap_or(0)
     }
 
-    /// The slot that holds the zone `name`, what it holds, its bucket and its number there.
-    fn find(&self, hash: u64, name: &[u8]) -> Option<(Guard<Option<Cell>>, &Bucket, usize)> {
-        let tag = tag_of(hash);
-        for bucket in self.buckets(hash) {
-            let tags = bucket.tags.load(Ordering::Acquire);
-            for (number, slot) in bucket.zones.iter().enumerate() {
-                if (tags >> (8 * number)).to_le_bytes()[0] == tag {
-                    let found = slot.load();
-                    if found.as_ref().is_some_and(|cell| ZoneRef::of(cell).apex_bytes() == name) {
-                        return Some((found, bucket, number));
-                    }
-                }
+    /// The bucket and the slot of the zone `name`.
+    fn place(&self, hash: u64, name: &[u8]) -> Option<(usize, usize)> {
+        let home = self.home(hash);
+        for at in (home..self.buckets.len()).chain(0..home) {
+            let bucket = &self.buckets[at];
+            let is_it = |cell: &Cell| ZoneRef::of(cell).apex_bytes() == name;
+            let found = bucket.alike(hash).find(|&slot| bucket.zones[slot].as_ref().is_some_and(is_it));
+            if let Some(slot) = found {
+                return Some((at, slot));
             }
-            if tags & OVERFLOW == 0 {
+            if bucket.tags & OVERFLOW == 0 {
                 return None;
             }
         }
         None
     }
 
-    /// Puts in a zone that is not there yet; there is room for it.
-    fn insert(&self, hash: u64, cell: Cell) {
-        for bucket in self.buckets(hash) {
-            let tags = bucket.tags.load(Ordering::Relaxed);
-            let empty = (0..BUCKET_ZONES).find(|number| (tags >> (8 * number)).to_le_bytes()[0] == 0);
-            if let Some(number) = empty {
-                bucket.zones[number].store(Some(cell));
-                bucket.tags.store(tags | u64::from(tag_of(hash)) << (8 * number), Ordering::Release);
-                return;
+    fn find(&self, hash: u64, name: &[u8]) -> Option<&Cell> {
+        let (bucket, slot) = self.place(hash, name)?;
+        self.buckets[bucket].zones[slot].as_ref()
+    }
+
+    /// Puts a zone in, replaces it, or takes it out.
+    fn put(&mut self, hash: u64, name: &[u8], zone: Option<Cell>) {
+        match (self.place(hash, name), zone) {
+            (Some((bucket, slot)), Some(zone)) => self.buckets[bucket].zones[slot] = Some(zone),
+            (Some((bucket, slot)), None) => {
+                let bucket = &mut self.buckets[bucket];
+                bucket.tags &= !(0xff << (8 * slot));
+                bucket.zones[slot] = None;
+                self.zones -= 1;
             }
-            bucket.tags.store(tags | OVERFLOW, Ordering::Release);
+            (None, Some(zone)) => self.insert(hash, zone),
+            (None, None) => {}
         }
     }
 
-    /// All zones.
-    fn cells(&self) -> impl Iterator<Item = Cell> {
-        self.0.iter().flat_map(|bucket| &bucket.zones).filter_map(Slot::load_full)
+    /// Puts in a zone that is not there yet; there is room for it.
+    fn insert(&mut self, hash: u64, cell: Cell) {
+        let home = self.home(hash);
+        for at in (home..self.buckets.len()).chain(0..home) {
+            let bucket = &mut self.buckets[at];
+            if let Some(slot) = bucket.zones.iter().position(Option::is_none) {
+                bucket.zones[slot] = Some(cell);
+                bucket.tags |= u64::from(tag_of(hash)) << (8 * slot);
+                self.zones += 1;
+                return;
+            }
+            bucket.tags |= OVERFLOW;
+        }
+    }
+
+    /// The same zones with room for `added` more.
+    fn grown(&self, added: usize, hash_of: impl Fn(&Cell) -> u64) -> Self {
+        let (wanted, slots) = (self.zones + added, self.buckets.len() * BUCKET_ZONES);
+        let is_sparse = self.buckets.len() > 8 && wanted * 16 < slots * SPARSE_OF_16;
+        if wanted * 16 <= slots * FULL_OF_16 && !is_sparse {
+            return self.clone();
+        }
+        let mut table = Self::with_room_for(wanted);
+        let cells = self.buckets.iter().flat_map(|bucket| bucket.zones.iter().flatten());
+        cells.for_each(|cell| table.insert(hash_of(cell), cell.clone()));
+        table
+    }
+}
+
+impl Bucket {
+    /// The slots whose zones may have this hash.
+    fn alike(&self, hash: u64) -> impl Iterator<Item = usize> {
+        let tag = tag_of(hash);
+        let tags = self.tags.to_le_bytes();
+        (0..BUCKET_ZONES).filter(move |&slot| tags[slot] == tag)
     }
 }
 
 impl Catalog {
     /// An empty catalog; `seed` is secret and random.
     pub fn new(seed: u64) -> Self {
-        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, seed, zones: [const { AtomicUsize::new(0) }; LABELS_MAX + 1] }
+        let empty = Arc::new(Table::with_room_for(0));
+        Self {
+            shards: (0..SHARDS).map(|_| ArcSwap::new(Arc::clone(&empty))).collect(),
+            recent: (0..RECENT).map(|_| AtomicU32::new(0)).collect(),
+            changes: AtomicU64::new(0),
+            seed,
+            zones: [const { AtomicUsize::new(0) }; LABELS_MAX + 1],
+        }
     }
 
     /// How many zones there are.
@@ -168,50 +191,36 @@ impl Catalog {
         self.len() == 0
     }
 
-    /// The zone with this name.
-    pub fn zone(&self, name: &Name) -> Option<ZoneGuard> {
-        self.lookup(self.hash(name.as_bytes()), name.as_bytes())
-    }
-
-    /// The deepest zone that contains `qname`, a lower-case name in wire form.
-    pub fn find(&self, qname: &[u8]) -> Option<ZoneGuard> {
-        self.find_from(qname, 0)
-    }
-
-    /// The deepest zone that contains `qname` and has another name: where DS records of `qname` belong.
-    pub fn find_above(&self, qname: &[u8]) -> Option<ZoneGuard> {
-        self.find_from(qname, 1)
+    /// The zone with this name, to be kept.
+    pub fn zone(&self, name: &Name) -> Option<Zone> {
+        let hash = self.hash(name.as_bytes());
+        self.shards[shard_of(hash)].load().find(hash, name.as_bytes()).cloned().map(Zone)
     }
 
     /// Puts zones in (`Some`) and takes zones out (`None`). Only one thread may publish at a time; readers see each
-    /// zone's change whole.
+    /// zone's change whole. Many changes at once cost less than one by one.
     pub fn publish(&self, changes: impl IntoIterator<Item = (Name, Option<Zone>)>) {
+        let mut by_shard: HashMap<usize, Vec<(u64, Name, Option<Zone>)>> = HashMap::new();
         for (name, zone) in changes {
             let hash = self.hash(name.as_bytes());
-            let shard = &self.shards[shard_of(hash)];
-            let before = shard.zones.load(Ordering::Relaxed);
-            let after = shard.put(hash, name.as_bytes(), zone, |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
-            self.zones[name.label_count()].fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+            by_shard.entry(shard_of(hash)).or_default().push((hash, name, zone));
         }
-    }
-
-    fn find_from(&self, qname: &[u8], skip: usize) -> Option<ZoneGuard> {
-        // Few names have many labels, and clearing room for all that a name may have costs more than the search.
-        match Labels::of(qname).count() {
-            ..=LABELS_USUAL => self.find_in(qname, skip, &mut [(0, 0); LABELS_USUAL + 1]),
-            _ => self.find_in(qname, skip, &mut [(0, 0); LABELS_MAX + 1]),
+        let mut number = self.changes.load(Ordering::Relaxed);
+        for (index, changes) in by_shard {
+            let old = self.shards[index].load();
+            let mut table = old.grown(changes.len(), |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
+            for (hash, name, zone) in changes {
+                let before = table.zones;
+                table.put(hash, name.as_bytes(), zone.map(|zone| zone.0));
+                let added = table.zones.wrapping_sub(before);
+                self.zones[name.label_count()].fetch_add(added, Ordering::Relaxed);
+            }
+            self.shards[index].store(Arc::new(table));
+            let slot = usize::try_from(number).unwrap_or(0) % RECENT;
+            self.recent[slot].store(u32::try_from(index).unwrap_or(0), Ordering::Relaxed);
+            number += 1;
+            self.changes.store(number, Ordering::Release);
         }
-    }
-
-    fn find_in(&self, qname: &[u8], skip: usize, suffixes: &mut [(u64, usize)]) -> Option<ZoneGuard> {
-        let count = self.suffixes(qname, suffixes);
-        let present = (0..count).rev().skip(skip).filter(|&labels| self.zones[labels].load(Ordering::Relaxed) > 0);
-        present.map(|labels| suffixes[labels]).find_map(|(hash, at)| self.lookup(hash, &qname[at..]))
-    }
-
-    fn lookup(&self, hash: u64, name: &[u8]) -> Option<ZoneGuard> {
-        let table = self.shards[shard_of(hash)].table.load();
-        table.find(hash, name).map(|(found, ..)| ZoneGuard(found))
     }
 
     fn hash(&self, name: &[u8]) -> u64 {
@@ -240,46 +249,104 @@ impl Catalog {
     }
 }
 
-impl Shard {
-    /// Puts a zone in or takes it out; returns how many zones there are then.
-    fn put(&self, hash: u64, name: &[u8], zone: Option<Zone>, hash_of: impl Fn(&Cell) -> u64) -> usize {
-        let table = self.table.load();
-        let count = self.zones.load(Ordering::Relaxed);
-        let after = match (table.find(hash, name), zone) {
-            (Some((_, bucket, number)), Some(zone)) => {
-                bucket.zones[number].store(Some(zone.0));
-                count
-            }
-            (Some((_, bucket, number)), None) => {
-                bucket.tags.fetch_and(!(0xff << (8 * number)), Ordering::AcqRel);
-                bucket.zones[number].store(None);
-                count - 1
-            }
-            (None, Some(zone)) => {
-                let is_full = (count + 1) * 16 > table.slots() * FULL_OF_16;
-                if is_full {
-                    self.rebuild(count + 1, &hash_of).insert(hash, zone.0);
-                } else {
-                    table.insert(hash, zone.0);
-                }
-                count + 1
-            }
-            (None, None) => count,
-        };
-        self.zones.store(after, Ordering::Relaxed);
-        if after < count && table.0.len() > 8 && after * 16 < table.slots() * SPARSE_OF_16 {
-            self.rebuild(after, &hash_of);
-        }
-        after
+impl CatalogReader {
+    /// A view of the catalog as it is now.
+    pub fn new(catalog: Arc<Catalog>) -> Self {
+        let changes = catalog.changes.load(Ordering::Acquire);
+        let tables = catalog.shards.iter().map(ArcSwap::load_full).collect();
+        Self { catalog, tables, changes }
     }
 
-    /// Builds the table anew for so many zones.
-    fn rebuild(&self, zones: usize, hash_of: &impl Fn(&Cell) -> u64) -> Arc<Table> {
-        let table = Table::with_room_for(zones);
-        self.table.load().cells().for_each(|cell| table.insert(hash_of(&cell), cell));
-        let table = Arc::new(table);
-        self.table.store(Arc::clone(&table));
-        table
+    /// Takes over what was published before this call, and lets go of what that replaced.
+    pub fn refresh(&mut self) {
+        let Self { catalog, tables, changes } = self;
+        let now = catalog.changes.load(Ordering::Acquire);
+        if now == *changes {
+            return;
+        }
+        for number in *changes..now.min(*changes + RECENT as u64) {
+            let slot = usize::try_from(number).unwrap_or(0) % RECENT;
+            let shard = catalog.recent[slot].load(Ordering::Relaxed) as usize;
+            tables[shard] = catalog.shards[shard].load_full();
+        }
+        // The writer may have gone round and written over what was read just now.
+        let last = catalog.changes.load(Ordering::Acquire);
+        if last - *changes >= RECENT as u64 {
+            tables.iter_mut().zip(&catalog.shards).for_each(|(table, shard)| *table = shard.load_full());
+        }
+        *changes = now;
+    }
+
+    /// What is viewed.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// How many zones the catalog has.
+    pub fn len(&self) -> usize {
+        self.catalog.len()
+    }
+
+    /// Whether the catalog has no zone.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The deepest zone that contains `qname`, a lower-case name in wire form.
+    pub fn find(&self, qname: &[u8]) -> Option<ZoneRef<'_>> {
+        self.find_from(qname, 0)
+    }
+
+    /// The deepest zone that contains `qname` and has another name: where DS records of `qname` belong.
+    pub fn find_above(&self, qname: &[u8]) -> Option<ZoneRef<'_>> {
+        self.find_from(qname, 1)
+    }
+
+    /// Where a name's zone most likely is; 0 for a name that cannot have any.
+    pub fn hint(&self, qname: &[u8]) -> u64 {
+        if Labels::of(qname).count() > LABELS_USUAL {
+            return 0;
+        }
+        let mut suffixes = [(0, 0); LABELS_USUAL + 1];
+        let count = self.catalog.suffixes(qname, &mut suffixes);
+        (0..count).rev().find(|&labels| self.has_zones(labels)).map_or(0, |labels| suffixes[labels].0)
+    }
+
+    /// Asks for the memory of the zones that `hints` lead to, of all at once, so that looking them up does not wait for one
+    /// after another. Returns a number that only serves to keep the loads.
+    pub fn touch(&self, hints: &[u64]) -> u64 {
+        let bucket = |hint: u64| {
+            let table = &self.tables[shard_of(hint)];
+            &table.buckets[table.home(hint)]
+        };
+        let tags = hints.iter().fold(0, |sum: u64, &hint| sum ^ bucket(hint).tags);
+        hints.iter().fold(tags, |sum, &hint| {
+            let bucket = bucket(hint);
+            let zone = bucket.alike(hint).next().and_then(|slot| bucket.zones[slot].as_ref());
+            // The zone's second line has its page's start.
+            let octets = zone.map_or(0, |cell| cell.slice.get(40).or(cell.slice.last()).copied().unwrap_or(0));
+            sum ^ u64::from(octets)
+        })
+    }
+
+    fn has_zones(&self, labels: usize) -> bool {
+        self.catalog.zones[labels].load(Ordering::Relaxed) > 0
+    }
+
+    fn find_from(&self, qname: &[u8], skip: usize) -> Option<ZoneRef<'_>> {
+        // Few names have many labels, and clearing room for all that a name may have costs more than the search.
+        match Labels::of(qname).count() {
+            ..=LABELS_USUAL => self.find_in(qname, skip, &mut [(0, 0); LABELS_USUAL + 1]),
+            _ => self.find_in(qname, skip, &mut [(0, 0); LABELS_MAX + 1]),
+        }
+    }
+
+    fn find_in(&self, qname: &[u8], skip: usize, suffixes: &mut [(u64, usize)]) -> Option<ZoneRef<'_>> {
+        let count = self.catalog.suffixes(qname, suffixes);
+        (0..count).rev().skip(skip).filter(|&labels| self.has_zones(labels)).find_map(|labels| {
+            let (hash, at) = suffixes[labels];
+            self.tables[shard_of(hash)].find(hash, &qname[at..]).map(ZoneRef::of)
+        })
     }
 }
 
@@ -325,52 +392,92 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn catalog(zones: &[&str]) -> Catalog {
+    fn reader(zones: &[&str]) -> CatalogReader {
         let catalog = Catalog::new(7);
         catalog.publish(zones.iter().map(|text| (name(text), Some(Zone::empty(&name(text))))));
-        catalog
+        CatalogReader::new(Arc::new(catalog))
     }
 
-    fn found(zone: Option<ZoneGuard>) -> Option<String> {
-        zone.map(|zone| zone.view().apex().to_string())
+    fn found(zone: Option<ZoneRef<'_>>) -> Option<String> {
+        zone.map(|zone| zone.apex().to_string())
     }
 
     #[test]
     fn the_deepest_zone_is_found() {
-        let catalog = catalog(&["com.", "example.com.", "a.b.example.com."]);
+        let mut reader = reader(&["com.", "example.com.", "a.b.example.com."]);
         for (qname, zone, above) in [
             ("www.example.com.", Some("example.com."), Some("example.com.")),
             ("example.com.", Some("example.com."), Some("com.")),
             ("x.a.b.example.com.", Some("a.b.example.com."), Some("a.b.example.com.")),
             ("a.b.example.com.", Some("a.b.example.com."), Some("example.com.")),
+            ("1.2.3.4.5.6.7.8.9.10.11.12.example.com.", Some("example.com."), Some("example.com.")),
             ("com.", Some("com."), None),
             ("net.", None, None),
             (".", None, None),
         ] {
-            assert_eq!(found(catalog.find(name(qname).as_bytes())).as_deref(), zone, "{qname}");
-            assert_eq!(found(catalog.find_above(name(qname).as_bytes())).as_deref(), above, "{qname}");
+            assert_eq!(found(reader.find(name(qname).as_bytes())).as_deref(), zone, "{qname}");
+            assert_eq!(found(reader.find_above(name(qname).as_bytes())).as_deref(), above, "{qname}");
         }
-        catalog.publish([(name("."), Some(Zone::empty(&name("."))))]);
-        assert_eq!(found(catalog.find(name("net.").as_bytes())).as_deref(), Some("."));
-        assert_eq!(found(catalog.find_above(name("com.").as_bytes())).as_deref(), Some("."));
+        reader.catalog.publish([(name("."), Some(Zone::empty(&name("."))))]);
+        assert_eq!(found(reader.find(name("net.").as_bytes())), None, "nothing changes before the refresh");
+        reader.refresh();
+        assert_eq!(found(reader.find(name("net.").as_bytes())).as_deref(), Some("."));
+        assert_eq!(found(reader.find_above(name("com.").as_bytes())).as_deref(), Some("."));
     }
 
     #[test]
-    fn zones_come_and_go_while_a_reader_holds_one() {
-        let catalog = catalog(&["example.com."]);
+    fn zones_come_and_go_under_a_reader() {
+        let mut reader = reader(&["example.com."]);
+        let catalog = Arc::clone(&reader.catalog);
         let held = catalog.zone(&name("example.com.")).unwrap();
         catalog.publish([(name("example.com."), None)]);
         assert!(catalog.zone(&name("example.com.")).is_none());
-        assert_eq!((catalog.len(), held.view().revision()), (0, Revision(0)));
+        assert_eq!((catalog.len(), held.revision()), (0, Revision(0)));
+        // More shards change than a reader can take over one by one.
         for round in 0..3 {
-            let names: Vec<Name> = (0..20_000).map(|i| name(&format!("z{i}.example."))).collect();
+            let names: Vec<Name> = (0..60_000).map(|i| name(&format!("z{i}.example."))).collect();
             catalog.publish(names.iter().map(|name| (name.clone(), Some(Zone::empty(name)))));
-            assert_eq!(catalog.len(), 20_000);
+            assert_eq!(catalog.len(), 60_000);
+            reader.refresh();
             for name in &names {
-                assert_eq!(catalog.zone(name).unwrap().view().apex(), *name);
+                assert_eq!(reader.find(name.as_bytes()).unwrap().apex(), *name);
             }
             catalog.publish(names.iter().skip(round).map(|name| (name.clone(), None)));
             assert_eq!(catalog.len(), round);
+            reader.refresh();
+            assert_eq!(names.iter().filter(|name| reader.find(name.as_bytes()).is_some()).count(), round);
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test is the caller who owns the threads")]
+    fn a_reader_keeps_up_with_a_writer() {
+        let mut reader = reader(&[]);
+        let catalog = Arc::clone(&reader.catalog);
+        let count = 20_000_u64;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for revision in 1..=count {
+                    let zone = name(&format!("z{}.example.", revision % 7000));
+                    catalog.publish([(zone.clone(), Some(Zone::empty(&zone).with_revision(Revision(revision))))]);
+                }
+            });
+            // What is seen never goes back.
+            let watched = name("z5.example.");
+            let mut last = Revision(0);
+            while last.0 + 7000 <= count {
+                reader.refresh();
+                let seen = reader.find(watched.as_bytes()).map_or(Revision(0), ZoneRef::revision);
+                assert!(seen >= last);
+                last = seen;
+                reader.touch(&[reader.hint(watched.as_bytes()), 0]);
+            }
+        });
+        reader.refresh();
+        for index in 0..7000 {
+            let zone = name(&format!("z{index}.example."));
+            let newest = (1..=count).rev().find(|revision| revision % 7000 == index).unwrap();
+            assert_eq!(reader.find(zone.as_bytes()).map(ZoneRef::revision), Some(Revision(newest)));
         }
     }
 }

@@ -14,7 +14,7 @@ pub mod tree;
 pub mod values;
 pub mod zone;
 
-pub use catalog::{Catalog, ZoneGuard};
+pub use catalog::{Catalog, CatalogReader};
 pub use codec::DecodeError;
 pub use edit::{Contents, Delta, Edit, EditError, RrsetDelta};
 pub use page::{Marks, NodeRef, Page, PageError, RrsetRef};

@@ -13,10 +13,12 @@
 //!
 //! The order of records within a section does not matter. A signature is given as `OWNER TTL IN RRSIG COVERED-TYPE`.
 
+use std::sync::Arc;
+
 use std::path::Path;
 
 use rokko_answer::{Answerer, AnyPolicy, CookieMode, CookieSecrets, Settings};
-use rokko_zone::{Catalog, Zone};
+use rokko_zone::{Catalog, CatalogReader, Zone};
 
 use crate::exchange::{Query, ask, hex};
 use crate::zonefile::{normalised, zone, zone_from_file};
@@ -53,7 +55,7 @@ impl Script {
         let secret = hex("e5e973e5a6b2a43f48e7dc849e37bfcf").try_into().unwrap();
         let secrets = CookieSecrets { current: secret, previous: None };
         let mut settings = Settings::default();
-        let catalog = Catalog::new(1);
+        let mut catalog = CatalogReader::new(Arc::new(Catalog::new(1)));
         let mut lines = text.lines().enumerate().peekable();
         while let Some((number, line)) = lines.next() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -69,7 +71,8 @@ impl Script {
                         }
                     }
                     let zone = read_zone(rest, &inline);
-                    catalog.publish([(zone.apex(), Some(zone))]);
+                    catalog.catalog().publish([(zone.apex(), Some(zone))]);
+                    catalog.refresh();
                 }
                 "?" => {
                     let mut expected = Vec::new();

@@ -1,10 +1,12 @@
 //! Random octets and random queries: no panic, no overrun, and each response is a message.
 
+use std::sync::Arc;
+
 use domain::base::Message;
 use domain::rdata::AllRecordData;
 use proptest::prelude::*;
 use rokko_answer::{Answerer, Client, CookieSecrets, Settings, Transport};
-use rokko_zone::Catalog;
+use rokko_zone::{Catalog, CatalogReader};
 
 use crate::zonefile::zone;
 
@@ -27,6 +29,7 @@ fn check(query: &[u8], transport: Transport, room: usize) -> Result<(), TestCase
     let catalog = Catalog::new(3);
     let zone = zone(ZONE, "x.");
     catalog.publish([(zone.apex(), Some(zone))]);
+    let catalog = CatalogReader::new(Arc::new(catalog));
     let mut answerer = Answerer::new(Settings::default(), CookieSecrets::default());
     let client = Client { addr: "2001:db8::1".parse().unwrap(), transport, now_ms: 0 };
     let mut out = vec![0xaa; room];

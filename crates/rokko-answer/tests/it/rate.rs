@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rokko_answer::{
     Answerer, Client, CookieSecrets, Counters, Prefix, RateClass, RateLimits, RateTable, Settings, Transport,
 };
-use rokko_zone::Catalog;
+use rokko_zone::{Catalog, CatalogReader};
 
 use crate::exchange::{Query, show};
 use crate::zonefile::zone;
@@ -21,7 +21,7 @@ const NOW_MS: u64 = 1_559_731_985_000;
 const COOKIE: &str = "+cookie=2464c4abcf10c957";
 
 struct Server {
-    catalog: Catalog,
+    catalog: CatalogReader,
     answerer: Answerer,
 }
 
@@ -33,9 +33,7 @@ impl Server {
         let settings = Settings { rate, nsid: b"node".to_vec(), ..Settings::default() };
         let table = Arc::new(RateTable::new(0, [1, 2]));
         let answerer = Answerer::new(settings, CookieSecrets::default()).with_rate_table(table);
-        // A thread's first look into the catalog sets up what later ones use.
-        drop(catalog.find(&[0]));
-        Self { catalog, answerer }
+        Self { catalog: CatalogReader::new(Arc::new(catalog)), answerer }
     }
 
     fn ask_from(&mut self, client: &str, query: &str) -> Vec<String> {

@@ -49,7 +49,7 @@ impl Node {
     }
 
     fn zone(&self, zone: &str) -> Option<Zone> {
-        self.catalog.zone(&name(zone)).map(|guard| guard.to_zone())
+        self.catalog.zone(&name(zone))
     }
 
     /// An RRset as text: TTL and record data, or nothing.

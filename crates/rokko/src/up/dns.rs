@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rokko_answer::{Answerer, Client, CookieSecrets, Counters, RateTable, Settings, Transport};
 use rokko_net::{Handler, Peer, Shed, Spare};
-use rokko_zone::Catalog;
+use rokko_zone::{Catalog, CatalogReader};
 
 /// How the end of a query looks that has a server cookie: the head of a COOKIE option of 24 octets (RFC 9018 §4), which
 /// most clients send last.
@@ -109,7 +109,7 @@ impl DnsShared {
         }
         let generation = self.generation.load(Ordering::Acquire);
         DnsHandler {
-            catalog: Arc::clone(&self.catalog),
+            catalog: CatalogReader::new(Arc::clone(&self.catalog)),
             shared: Arc::clone(self),
             answerer: self.answerer(),
             earlier: Counters::default(),
@@ -122,7 +122,7 @@ impl DnsShared {
 
 /// Answers on one thread.
 pub(crate) struct DnsHandler {
-    catalog: Arc<Catalog>,
+    catalog: CatalogReader,
     shared: Arc<DnsShared>,
     answerer: Answerer,
     /// What answerers with earlier settings counted.
@@ -140,10 +140,18 @@ impl Handler for DnsHandler {
             rokko_net::Transport::Tcp => Transport::Tcp,
         };
         let client = Client { addr: peer.addr.ip(), transport, now_ms: unix_ms };
+        self.catalog.refresh();
         self.answerer.answer(&self.catalog, query, &client, out)
     }
 
+    fn announce(&mut self, queries: &mut dyn Iterator<Item = &[u8]>) {
+        self.catalog.refresh();
+        self.answerer.look_ahead(&self.catalog, queries);
+    }
+
     fn tick(&mut self) {
+        // A thread without queries must not hold on to what was replaced.
+        self.catalog.refresh();
         let mut total = self.earlier.clone();
         add(&mut total, self.answerer.counters());
         let generation = self.shared.generation.load(Ordering::Acquire);
