@@ -38,8 +38,10 @@ use read::AppliedTimes;
 use statistics::Counters;
 use writer::{Job, Queue};
 
-/// How many zones are put into the catalog at once at the start.
+/// How many zones are put into the catalog at once at the start, at least; and which part of those that are there, as each
+/// time costs something for all of them.
 const LOAD_CHUNK: usize = 50_000;
+const LOAD_PART: usize = 4;
 
 /// What came of one request.
 #[derive(Clone, Debug)]
@@ -155,7 +157,7 @@ fn load(store: &dyn Store, catalog: &Catalog) -> Result<Revision, ControlError> 
     let mut chunk = Vec::with_capacity(LOAD_CHUNK);
     let revision = store.load_all(&mut |zone| {
         chunk.push((zone.apex(), Some(zone)));
-        if chunk.len() == LOAD_CHUNK {
+        if chunk.len() >= LOAD_CHUNK.max(catalog.len() / LOAD_PART) {
             catalog.publish(chunk.drain(..));
         }
     })?;
