@@ -383,11 +383,6 @@ impl<'z> ZoneRef<'z> {
         }
     }
 
-    /// All nodes: the names that answer in canonical order, then the NSEC3 names.
-    pub fn nodes(self) -> impl Iterator<Item = NodeRef<'z>> {
-        self.nodes_from(&[]).chain(self.nsec3_nodes_from(&[]))
-    }
-
     /// The name of a node of this zone.
     pub fn name_of(self, node: NodeRef<'_>) -> Name {
         let apex = self.apex();
