@@ -64,6 +64,12 @@ pub struct CatalogReader {
     changes: u64,
 }
 
+/// Zones that are collected to be put into a catalog at once.
+pub struct Fill<'c> {
+    catalog: &'c Catalog,
+    shards: Box<[Vec<(u64, Cell)>]>,
+}
+
 /// A hash table; a zone stands in the first bucket with room from its own on.
 #[derive(Clone)]
 struct Table {
@@ -205,22 +211,54 @@ impl Catalog {
             let hash = self.hash(name.as_bytes());
             by_shard.entry(shard_of(hash)).or_default().push((hash, name, zone));
         }
-        let mut number = self.changes.load(Ordering::Relaxed);
         for (index, changes) in by_shard {
             let old = self.shards[index].load();
             let mut table = old.grown(changes.len(), |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
             for (hash, name, zone) in changes {
-                let before = table.zones;
-                table.put(hash, name.as_bytes(), zone.map(|zone| zone.0));
-                let added = table.zones.wrapping_sub(before);
-                self.zones[name.label_count()].fetch_add(added, Ordering::Relaxed);
+                self.put(&mut table, hash, name.as_bytes(), zone.map(|zone| zone.0));
             }
-            self.shards[index].store(Arc::new(table));
-            let slot = usize::try_from(number).unwrap_or(0) % RECENT;
-            self.recent[slot].store(u32::try_from(index).unwrap_or(0), Ordering::Relaxed);
-            number += 1;
-            self.changes.store(number, Ordering::Release);
+            self.store(index, table);
         }
+    }
+
+    /// Collects zones for [`Catalog::fill`]. Each thread that loads zones has one of its own.
+    pub fn start_fill(&self) -> Fill<'_> {
+        Fill { catalog: self, shards: (0..SHARDS).map(|_| Vec::new()).collect() }
+    }
+
+    /// Puts in what was collected, which is far cheaper than publishing many zones bit by bit. As with
+    /// [`Catalog::publish`], only one thread may write at a time. Of zones with one name the last stays.
+    pub fn fill(&self, mut fills: Vec<Fill<'_>>) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let parts: Vec<_> = fills.iter_mut().map(|fill| std::mem::take(&mut fill.shards[index])).collect();
+            let count = parts.iter().map(Vec::len).sum();
+            if count == 0 {
+                continue;
+            }
+            let mut table = shard.load().grown(count, |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
+            for (hash, cell) in parts.into_iter().flatten() {
+                let named = cell.clone();
+                self.put(&mut table, hash, ZoneRef::of(&named).apex_bytes(), Some(cell));
+            }
+            self.store(index, table);
+        }
+    }
+
+    /// Puts a zone into a table, replaces it or takes it out.
+    fn put(&self, table: &mut Table, hash: u64, name: &[u8], zone: Option<Cell>) {
+        let before = table.zones;
+        table.put(hash, name, zone);
+        let added = table.zones.wrapping_sub(before);
+        self.zones[Labels::of(name).count()].fetch_add(added, Ordering::Relaxed);
+    }
+
+    /// Makes a table the current one of its shard and tells the readers.
+    fn store(&self, index: usize, table: Table) {
+        self.shards[index].store(Arc::new(table));
+        let number = self.changes.load(Ordering::Relaxed);
+        let slot = usize::try_from(number).unwrap_or(0) % RECENT;
+        self.recent[slot].store(u32::try_from(index).unwrap_or(0), Ordering::Relaxed);
+        self.changes.store(number + 1, Ordering::Release);
     }
 
     fn hash(&self, name: &[u8]) -> u64 {
@@ -249,7 +287,18 @@ impl Catalog {
     }
 }
 
+impl Fill<'_> {
+    /// Adds a zone.
+    pub fn push(&mut self, zone: Zone) {
+        let hash = self.catalog.hash(ZoneRef::of(&zone.0).apex_bytes());
+        self.shards[shard_of(hash)].push((hash, zone.0));
+    }
+}
+
 impl CatalogReader {
+    /// How many parts [`CatalogReader::zones_in`] has.
+    pub const PARTS: usize = SHARDS;
+
     /// A view of the catalog as it is now.
     pub fn new(catalog: Arc<Catalog>) -> Self {
         let changes = catalog.changes.load(Ordering::Acquire);
@@ -280,6 +329,13 @@ impl CatalogReader {
     /// What is viewed.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// The zones of one part of the view, in no order. All parts together are one state of the catalog if the view was
+    /// made or refreshed while nothing was being published.
+    pub fn zones_in(&self, part: usize) -> impl Iterator<Item = ZoneRef<'_>> {
+        let buckets = self.tables.get(part).map(|table| &table.buckets[..]).unwrap_or_default();
+        buckets.iter().flat_map(|bucket| bucket.zones.iter().flatten()).map(ZoneRef::of)
     }
 
     /// How many zones the catalog has.
@@ -447,6 +503,26 @@ mod tests {
             reader.refresh();
             assert_eq!(names.iter().filter(|name| reader.find(name.as_bytes()).is_some()).count(), round);
         }
+    }
+
+    #[test]
+    fn a_fill_is_as_many_changes() {
+        let catalog = Arc::new(Catalog::new(7));
+        let zone = |i: u64, revision| Zone::empty(&name(&format!("z{i}.example."))).with_revision(Revision(revision));
+        catalog.publish([(zone(3, 1).apex(), Some(zone(3, 1)))]);
+        let mut reader = CatalogReader::new(Arc::clone(&catalog));
+        let mut fills = vec![catalog.start_fill(), catalog.start_fill()];
+        (0..50_000).for_each(|i| fills[usize::from(i % 2 == 0)].push(zone(i, 2)));
+        fills[0].push(zone(4, 3));
+        catalog.fill(fills);
+        assert_eq!(reader.find(zone(5, 0).apex().as_bytes()).map(ZoneRef::revision), None);
+        reader.refresh();
+        assert_eq!(catalog.len(), 50_000);
+        for i in 0..50_000 {
+            assert!(reader.find(zone(i, 0).apex().as_bytes()).unwrap().revision() >= Revision(2));
+        }
+        let listed: usize = (0..CatalogReader::PARTS).map(|part| reader.zones_in(part).count()).sum();
+        assert_eq!(listed, 50_000);
     }
 
     #[test]

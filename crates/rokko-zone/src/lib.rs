@@ -5,8 +5,10 @@
 pub mod catalog;
 pub mod check;
 mod codec;
+pub mod digest;
 pub mod edit;
 pub mod file;
+pub mod image;
 pub mod page;
 pub mod rdata;
 pub mod rrset;
@@ -14,9 +16,11 @@ pub mod tree;
 pub mod values;
 pub mod zone;
 
-pub use catalog::{Catalog, CatalogReader};
+pub use catalog::{Catalog, CatalogReader, Fill};
 pub use codec::DecodeError;
+pub use digest::{Digest, ShortDigest, ZoneMark};
 pub use edit::{Contents, Delta, Edit, EditError, RrsetDelta};
+pub use image::{ImageError, ImageReader};
 pub use page::{Marks, NodeRef, Page, PageError, RrsetRef};
 pub use rrset::{Record, Rrset};
 pub use tree::{Match, PageChanges};

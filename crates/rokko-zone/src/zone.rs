@@ -82,6 +82,11 @@ impl Zone {
         }
     }
 
+    /// A zone of one page of names that answer.
+    pub(crate) fn of_page(apex: &Name, revision: Revision, page: PageRef<'_>) -> Self {
+        Self::small(apex.as_bytes(), revision, page.as_bytes())
+    }
+
     fn of_trees(apex: &[u8], revision: Revision, main: Tree, nsec3: Tree) -> Self {
         match main.single_page() {
             Some(page) if nsec3.is_empty() => Self::small(apex, revision, page.as_bytes()),
@@ -351,6 +356,16 @@ impl<'z> ZoneRef<'z> {
         match &self.head.large {
             Some(large) => large.main.before(key),
             None => before_in_page(self.page()?, key),
+        }
+    }
+
+    /// All pages of the names that answer, and of the NSEC3 names.
+    pub(crate) fn pages_of(self) -> (Vec<PageRef<'z>>, Vec<PageRef<'z>>) {
+        match &self.head.large {
+            Some(large) => {
+                (large.main.pages().map(Page::view).collect(), large.nsec3.pages().map(Page::view).collect())
+            }
+            None => (self.page().into_iter().collect(), Vec::new()),
         }
     }
 
