@@ -25,7 +25,7 @@ use rokko_model::{Request, UnixMillis};
 use rokko_store::Store;
 use rokko_wire::Name;
 use rokko_zone::check::Finding;
-use rokko_zone::{Catalog, Revision, Serial, Zone};
+use rokko_zone::{Catalog, Digest, Revision, Serial, Zone};
 
 pub use error::ControlError;
 pub use identity::Identity;
@@ -70,12 +70,14 @@ struct Shared {
     queue: Queue,
     counters: Counters,
     applied_times: Mutex<AppliedTimes>,
+    /// The digest of all zones at the last revision.
+    digest: Mutex<Digest>,
 }
 
 impl Control {
     /// Fills the catalog from the store and starts the writer.
     pub fn open(store: Arc<dyn Store>, catalog: Arc<Catalog>, options: Options) -> Result<Self, ControlError> {
-        let revision = load(&*store, &catalog)?;
+        let (revision, digest) = load(&*store, &catalog)?;
         let keys = KeyRing::load(&*store)?;
         let (queue, jobs) = Queue::new(options.limits.queue_max);
         let shared = Arc::new(Shared {
@@ -86,6 +88,7 @@ impl Control {
             queue,
             counters: Counters::default(),
             applied_times: Mutex::default(),
+            digest: Mutex::new(digest),
         });
         writer::start(&shared, jobs)?;
         Ok(Self(shared))
@@ -148,19 +151,25 @@ impl Shared {
         self.follower.catalog().zone(name)
     }
 
+    fn digest(&self) -> std::sync::MutexGuard<'_, Digest> {
+        self.digest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn applied_times(&self) -> std::sync::MutexGuard<'_, AppliedTimes> {
         self.applied_times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn load(store: &dyn Store, catalog: &Catalog) -> Result<Revision, ControlError> {
+fn load(store: &dyn Store, catalog: &Catalog) -> Result<(Revision, Digest), ControlError> {
+    let mut digest = Digest::default();
     let mut chunk = Vec::with_capacity(LOAD_CHUNK);
     let revision = store.load_all(&mut |zone| {
+        digest.add_zone(zone.view());
         chunk.push((zone.apex(), Some(zone)));
         if chunk.len() >= LOAD_CHUNK.max(catalog.len() / LOAD_PART) {
             catalog.publish(chunk.drain(..));
         }
     })?;
     catalog.publish(chunk);
-    Ok(revision)
+    Ok((revision, digest))
 }

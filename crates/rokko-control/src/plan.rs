@@ -7,7 +7,7 @@ use rokko_store::{Commit, NewState, StoreError, VersionBefore};
 use rokko_wire::{Name, Rtype};
 use rokko_zone::check::{Finding, check_touched, check_zone};
 use rokko_zone::file::Severity;
-use rokko_zone::{Delta, Edit, EditError, Revision, Zone, ZonePageChanges};
+use rokko_zone::{Delta, Digest, Edit, EditError, Revision, Zone, ZonePageChanges};
 
 use crate::contents::{complete, move_serial, only_an_older_serial};
 use crate::{Committed, ControlError, Identity, Shared, rollback};
@@ -25,6 +25,18 @@ pub(crate) struct Planner<'a> {
     /// What zones are after the commits so far; `None`: deleted.
     zones: HashMap<Name, Option<Zone>>,
     metas: HashMap<Name, ZoneMeta>,
+    /// The digest of all zones after the commits so far.
+    digest: Digest,
+}
+
+/// The commits of one append, and what they come to.
+pub(crate) struct Planned {
+    /// The revision that they follow.
+    pub(crate) after: Revision,
+    pub(crate) commits: Vec<Commit>,
+    /// What the zones in them are afterwards; `None`: deleted.
+    pub(crate) zones: HashMap<Name, Option<Zone>>,
+    pub(crate) digest: Digest,
 }
 
 /// A zone's way from one version to the next.
@@ -41,13 +53,14 @@ pub(crate) struct Step {
 
 impl<'a> Planner<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Result<Self, StoreError> {
-        let head = shared.store.head()?;
-        Ok(Self { shared, at: shared.now(), head, commits: Vec::new(), zones: HashMap::new(), metas: HashMap::new() })
+        let (head, digest) = (shared.store.head()?, shared.digest().clone());
+        let (zones, metas) = (HashMap::new(), HashMap::new());
+        Ok(Self { shared, at: shared.now(), head, commits: Vec::new(), zones, metas, digest })
     }
 
-    /// The revision that the commits follow, the commits, and what the zones come to.
-    pub(crate) fn finish(self) -> (Revision, Vec<Commit>, HashMap<Name, Option<Zone>>) {
-        (self.head, self.commits, self.zones)
+    /// What was planned.
+    pub(crate) fn finish(self) -> Planned {
+        Planned { after: self.head, commits: self.commits, zones: self.zones, digest: self.digest }
     }
 
     /// Plans all requests of a change set, or none.
@@ -65,7 +78,7 @@ impl<'a> Planner<'a> {
             });
         }
         self.at = self.shared.now();
-        let commits_before = self.commits.len();
+        let (commits_before, digest_before) = (self.commits.len(), self.digest.clone());
         let touched: Vec<Name> = requests.iter().map(|request| request.zone().clone()).collect();
         let saved: Vec<_> =
             touched.iter().map(|name| (self.zones.get(name).cloned(), self.metas.get(name).cloned())).collect();
@@ -73,6 +86,7 @@ impl<'a> Planner<'a> {
             requests.into_iter().map(|request| self.request(who, reason, request)).collect();
         if outcome.is_err() {
             self.commits.truncate(commits_before);
+            self.digest = digest_before;
             for (name, (zone, meta)) in touched.into_iter().zip(saved) {
                 restore(&mut self.zones, &name, zone);
                 restore(&mut self.metas, &name, meta);
@@ -168,11 +182,12 @@ impl<'a> Planner<'a> {
         let revision = Revision(self.head.0 + self.commits.len() as u64 + 1);
         let version = before.as_ref().map_or(VersionBefore::Absent, |zone| VersionBefore::At(zone.revision()));
         let deleted = kind == ChangeKind::Delete;
-        let start = before.unwrap_or_else(|| Zone::empty(&name));
-        let (zone, pages) = start.apply(&delta, revision).map_err(edit_error(&name))?;
+        let (zone, pages) =
+            before.clone().unwrap_or_else(|| Zone::empty(&name)).apply(&delta, revision).map_err(edit_error(&name))?;
         let warnings = if deleted { Vec::new() } else { self.check(&zone, &delta, whole)? };
         let after = if deleted { NewState::Absent } else { present(&zone, meta.clone(), pages) };
         let serial = (!deleted).then(|| zone.serial());
+        self.digest.replace(before.as_ref(), (!deleted).then_some(&zone), &delta);
         self.commits.push(Commit {
             zone: name.clone(),
             before: version,
@@ -182,6 +197,7 @@ impl<'a> Planner<'a> {
             kind,
             delta,
             after,
+            digest: self.digest.short(),
         });
         if let Some(meta) = meta {
             self.metas.insert(name.clone(), meta);

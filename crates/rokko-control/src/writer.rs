@@ -1,6 +1,5 @@
 //! The one thread that appends.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +8,10 @@ use std::time::Instant;
 
 use rokko_feed::Frame;
 use rokko_model::Request;
-use rokko_store::{Commit, StoreError};
-use rokko_wire::Name;
-use rokko_zone::{Revision, Zone};
+use rokko_store::StoreError;
+use rokko_zone::Revision;
 
-use crate::plan::Planner;
+use crate::plan::{Planned, Planner};
 use crate::{Committed, ControlError, Identity, Shared};
 
 /// How many requests share one append at most.
@@ -135,8 +133,7 @@ fn carry_out(shared: &Shared, batch: Vec<Job>) {
             }
         }
     }
-    let (after, commits, zones) = planner.finish();
-    match append(shared, after, &commits, zones) {
+    match append(shared, planner.finish()) {
         Ok(()) => {
             for (done, outcome) in planned {
                 shared.counters.count_job(true);
@@ -148,17 +145,13 @@ fn carry_out(shared: &Shared, batch: Vec<Job>) {
 }
 
 /// Makes commits durable and then answers with them.
-fn append(
-    shared: &Shared,
-    after: Revision,
-    commits: &[Commit],
-    zones: HashMap<Name, Option<Zone>>,
-) -> Result<(), StoreError> {
+fn append(shared: &Shared, planned: Planned) -> Result<(), StoreError> {
+    let Planned { after, commits, zones, digest } = planned;
     if commits.is_empty() {
         return Ok(());
     }
     let start = Instant::now();
-    let appended = shared.store.append(commits);
+    let appended = shared.store.append(&commits);
     shared.counters.count_append(commits.len(), start.elapsed(), appended.is_ok());
     let first = appended?;
     let last = Revision(after.0 + commits.len() as u64);
@@ -166,6 +159,7 @@ fn append(
         let what = format!("revision {first} was given where {} had to follow", after.next());
         return Err(StoreError::Damaged { place: "the log".to_owned(), what });
     }
+    *shared.digest() = digest;
     if let Err(error) = shared.follower.apply(Frame { after, last, zones: zones.into_iter().collect() }) {
         tracing::error!(%error, "this node does not answer with the newest revision: restart it");
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rokko_model::{Actor, ChangeKind, UnixMillis, ZoneMeta};
 use rokko_store::{Commit, NewState, SqliteStore, Store, VersionBefore};
 use rokko_wire::{Name, Rtype};
-use rokko_zone::{Edit, Revision, Rrset, Ttl, Zone};
+use rokko_zone::{Edit, Revision, Rrset, ShortDigest, Ttl, Zone};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -136,6 +136,7 @@ fn commit(zone: &Zone, before: VersionBefore, meta: Option<ZoneMeta>, edits: &[E
         kind: if meta.is_some() { ChangeKind::Import } else { ChangeKind::Edit },
         delta,
         after: NewState::Present { serial: next.serial(), records: next.records(), meta, pages },
+        digest: ShortDigest([0; 32]),
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rokko_model::{Actor, ApiKey, ChangeKind, UnixMillis, ZoneMeta};
 use rokko_wire::Name;
-use rokko_zone::{Delta, Revision, Serial, Zone, ZonePageChanges};
+use rokko_zone::{Delta, Revision, Serial, ShortDigest, Zone, ZonePageChanges};
 
 /// The version of a zone that a commit replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Commit {
     pub delta: Delta,
     /// What the zone is afterwards.
     pub after: NewState,
+    /// The digest of all zones afterwards.
+    pub digest: ShortDigest,
 }
 
 /// What a zone is after a commit.
@@ -93,6 +95,8 @@ pub struct LogEntry {
     pub rrsets_changed: u64,
     /// The metadata afterwards, if it changed.
     pub meta: Option<ZoneMeta>,
+    /// The digest of all zones afterwards; `None` where a version of the program made it that had none.
+    pub digest: Option<ShortDigest>,
 }
 
 /// Which zones a listing gives.

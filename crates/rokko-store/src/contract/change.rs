@@ -2,7 +2,7 @@
 
 use rokko_model::{Actor, ChangeKind, UnixMillis, ZoneMeta};
 use rokko_wire::{Name, Rtype};
-use rokko_zone::{Delta, Edit, Revision, Serial, Zone, ZonePageChanges};
+use rokko_zone::{Delta, Edit, Revision, Serial, ShortDigest, Zone, ZonePageChanges};
 
 use super::Harness;
 use super::model::{Model, Step, name, rrset, soa, txt};
@@ -226,10 +226,12 @@ pub(super) fn extreme_values_survive(harness: &mut dyn Harness) {
             kind: ChangeKind::Import,
             delta: delta.clone(),
             after: NewState::Present { serial: next.serial(), records: 1, meta: Some(ZoneMeta::default()), pages },
+            digest: ShortDigest([0xff; 32]),
         };
         assert_eq!(store.append(&[commit]).expect("append"), revision);
         let (entry, found) = store.entry(revision).expect("entry").expect("the revision exists");
         assert_eq!((found, entry.at, entry.kind), (delta, UnixMillis(u64::MAX), ChangeKind::Import));
+        assert_eq!(entry.digest, Some(ShortDigest([0xff; 32])));
         assert_eq!((&*entry.reason, &*entry.actor.address), (&*text, "\0'\"\u{10ffff}"));
         let record = store.zone(&zone).expect("zone").expect("the zone exists");
         assert_eq!((record.serial, record.changed_at), (Serial(u32::MAX), UnixMillis(u64::MAX)));
@@ -251,7 +253,17 @@ fn empty_zone(store: &dyn Store) {
     let commit = |before, kind, after| {
         let actor = Actor { name: "tester".to_owned(), address: String::new() };
         let (zone, reason) = (zone.clone(), String::new());
-        Commit { zone, before, at: UnixMillis(0), actor, reason, kind, delta: Delta::default(), after }
+        Commit {
+            zone,
+            before,
+            at: UnixMillis(0),
+            actor,
+            reason,
+            kind,
+            delta: Delta::default(),
+            after,
+            digest: ShortDigest([0; 32]),
+        }
     };
     store.append(&[commit(VersionBefore::Absent, ChangeKind::Create, after())]).expect("append");
     let (record, loaded) = store.load_zone(&zone).expect("load_zone").expect("the zone exists");

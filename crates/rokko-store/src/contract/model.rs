@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rokko_model::{Actor, ChangeKind, UnixMillis, ZoneMeta};
 use rokko_wire::{Name, Rtype};
-use rokko_zone::{Contents, Delta, Edit, Revision, Rrset, Ttl, Zone};
+use rokko_zone::{Contents, Delta, Edit, Revision, Rrset, ShortDigest, Ttl, Zone};
 
 use crate::{Commit, LogEntry, NewState, Store, VersionBefore, ZoneFilter, ZoneRecord};
 
@@ -82,6 +82,7 @@ impl Model {
             serial,
             rrsets_changed: commit.delta.changes.len() as u64,
             meta,
+            digest: Some(commit.digest),
         };
         self.log.push((entry, commit.delta.clone()));
         Commit { kind, ..commit }
@@ -128,7 +129,17 @@ impl Model {
         };
         let actor = Actor { name: format!("tester {revision}"), address: "2001:db8::53".to_owned() };
         let reason = format!("because of № {revision}");
-        Commit { zone: name.clone(), before, at, actor, reason, kind: ChangeKind::Edit, delta, after }
+        Commit {
+            zone: name.clone(),
+            before,
+            at,
+            actor,
+            reason,
+            kind: ChangeKind::Edit,
+            delta,
+            after,
+            digest: digest_of(revision),
+        }
     }
 
     /// Compares all that a store has with the model, through every call that reads.
@@ -297,4 +308,11 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % bound
     }
+}
+
+/// Some digest that no other revision has.
+fn digest_of(revision: Revision) -> ShortDigest {
+    let mut digest = [0; 32];
+    digest[24..].copy_from_slice(&revision.0.to_be_bytes());
+    ShortDigest(digest)
 }

@@ -204,8 +204,8 @@ fn remove_zone(transaction: &Transaction<'_>, zone_id: ZoneId) -> Result<usize, 
 fn put_log(transaction: &Transaction<'_>, commit: &Commit, revision: Revision) -> Result<usize, StoreError> {
     let mut insert = prepare(
         transaction,
-        "INSERT INTO log (revision, zone_key, before, at, actor, address, reason, kind, serial, rrsets_changed, meta, delta_crc, delta)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT INTO log (revision, zone_key, before, at, actor, address, reason, kind, serial, rrsets_changed, meta, digest, delta_crc, delta)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     let before = match commit.before {
         VersionBefore::Absent => None,
@@ -230,6 +230,7 @@ fn put_log(transaction: &Transaction<'_>, commit: &Commit, revision: Revision) -
             serial,
             row::to_column(commit.delta.changes.len() as u64),
             meta,
+            commit.digest.0,
             crc32fast::hash(&delta),
             delta,
         ])

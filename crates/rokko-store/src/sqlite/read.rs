@@ -129,8 +129,8 @@ pub(super) fn entry(connection: &Connection, revision: Revision) -> Result<Optio
     let mut rows = find.query([row::to_column(revision.0)]).map_err(&read)?;
     let Some(found) = rows.next().map_err(&read)? else { return Ok(None) };
     let place = || format!("revision {revision}");
-    let bytes = row::blob(found, 12)?;
-    if found.get::<_, i64>(11).map_err(&read)? != i64::from(crc32fast::hash(bytes)) {
+    let bytes = row::blob(found, 13)?;
+    if found.get::<_, i64>(12).map_err(&read)? != i64::from(crc32fast::hash(bytes)) {
         return Err(damaged(place(), "the checksum of its change does not match"));
     }
     let delta = Delta::decode(bytes).map_err(|error| damaged(place(), &error))?;

@@ -3,7 +3,7 @@
 use rokko_model::{Actor, ChangeKind, UnixMillis, ZoneMeta};
 use rokko_wire::key::name_of_key;
 use rokko_wire::{KeyBuf, Name};
-use rokko_zone::{Revision, Serial};
+use rokko_zone::{Revision, Serial, ShortDigest};
 use rusqlite::Row;
 
 use super::error::{damaged, failed};
@@ -14,7 +14,7 @@ pub(super) const ZONE_COLUMNS: &str = "zone_id, sort_key, revision, serial, reco
 
 /// The columns that [`log_entry`] reads.
 pub(super) const LOG_COLUMNS: &str =
-    "revision, zone_key, before, at, actor, address, reason, kind, serial, rrsets_changed, meta";
+    "revision, zone_key, before, at, actor, address, reason, kind, serial, rrsets_changed, meta, digest";
 
 /// A zone's number within the database.
 pub(super) type ZoneId = i64;
@@ -76,7 +76,13 @@ pub(super) fn log_entry(row: &Row<'_>) -> Result<LogEntry, StoreError> {
         serial: after.transpose()?,
         rrsets_changed: row.get::<_, i64>(9).map_err(&read)?.cast_unsigned(),
         meta: meta.transpose()?,
+        digest: digest(row, 11).map_err(|error| damaged(place(), &error))?,
     })
+}
+
+/// The digest in a column.
+fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ShortDigest>> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(ShortDigest))
 }
 
 /// A column's octets without a copy.

@@ -8,7 +8,7 @@ use crate::StoreError;
 use std::path::Path;
 
 /// The format version that this program writes (`PRAGMA user_version`).
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Marks the file as a store of this program (`PRAGMA application_id`): "RKKO".
 const APPLICATION_ID: i64 = 0x524b_4b4f;
@@ -48,6 +48,7 @@ CREATE TABLE log (
   serial         INTEGER,
   rrsets_changed INTEGER NOT NULL,
   meta           TEXT,
+  digest         BLOB,
   delta_crc      INTEGER NOT NULL,
   delta          BLOB NOT NULL
 ) STRICT;
@@ -84,6 +85,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     check_version(&connection, path)?;
     set_up(&connection, Role::Writer).map_err(failed("setting up the store"))?;
     create_tables(&mut connection).map_err(failed("creating the tables of the store"))?;
+    upgrade(&mut connection).map_err(failed("bringing the store to the present format"))?;
     Ok(connection)
 }
 
@@ -146,6 +148,17 @@ fn create_tables(connection: &mut Connection) -> rusqlite::Result<()> {
     if tables == 0 {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
+}
+
+/// Version 1 had no digests.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == 1 {
+        transaction.execute_batch("ALTER TABLE log ADD COLUMN digest BLOB")?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()

@@ -55,10 +55,27 @@ fn a_newer_format_is_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("store.db");
     drop(SqliteStore::open(&path).unwrap());
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(SqliteStore::open(&path), Err(StoreError::Version { found: 2, known: 1 })));
+    assert!(matches!(SqliteStore::open(&path), Err(StoreError::Version { found: 3, known: 2 })));
     assert!(std::fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn version_1_gets_digests() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("store.db");
+    let (mut model, store) = (Model::default(), SqliteStore::open(&path).unwrap());
+    model.append(&store, &[create("a.")]);
+    drop(store);
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch("ALTER TABLE log DROP COLUMN digest; PRAGMA user_version = 1").unwrap();
+    drop(old);
+    let store = SqliteStore::open(&path).unwrap();
+    model.append(&store, &[create("b.")]);
+    let digests: Vec<bool> =
+        store.entries(Revision(0), 9).unwrap().iter().map(|entry| entry.digest.is_some()).collect();
+    assert_eq!(digests, [false, true]);
 }
 
 #[test]
