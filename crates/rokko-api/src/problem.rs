@@ -143,6 +143,8 @@ impl From<ControlError> for Problem {
             ControlError::BadKey => Self::new(StatusCode::UNAUTHORIZED, "bad-key", detail),
             ControlError::NoSuchRevision { .. } => Self::not_found("no-such-revision", detail),
             ControlError::NoSuchKey { .. } => Self::not_found("no-such-key", detail),
+            ControlError::NoSuchPop { .. } => Self::not_found("no-such-pop", detail),
+            ControlError::BadPopName { .. } => Self::unprocessable("bad-pop-name", detail),
             ControlError::NothingToRestore { .. } => Self::unprocessable("nothing-to-restore", detail),
             ControlError::TooLarge { .. } => Self::unprocessable("too-large", detail),
             ControlError::Overloaded => Self::unavailable("overloaded", detail, 1),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rokko_control::Control;
+use rokko_model::UnixMillis;
 use rokko_wire::Name;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
@@ -20,6 +21,26 @@ const TURNS: u64 = 256;
 /// Appends Prometheus text of the rest of the program, such as the DNS counters, without the closing `# EOF`.
 pub type ExtraMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
 
+/// What serves the PoPs of this node.
+pub trait FleetLink: Send + Sync {
+    /// The text of a token; `address` is where the PoP reaches this node if not where it listens. An error says what is
+    /// wrong with the address.
+    fn token(
+        &self,
+        name: &str,
+        relay: bool,
+        secret: &[u8; 32],
+        expires_at: UnixMillis,
+        address: Option<&str>,
+    ) -> Result<String, String>;
+
+    /// Has every PoP verify all that it serves from.
+    fn verify(&self);
+
+    /// A PoP was drained, or not any more, or put out of the fleet.
+    fn changed(&self, name: &str);
+}
+
 /// What handlers share; cloning shares it.
 #[derive(Clone)]
 pub struct ApiState {
@@ -31,6 +52,8 @@ pub struct ApiState {
     pub metrics: Arc<Metrics>,
     /// Metrics of the rest of the program.
     pub extra: ExtraMetrics,
+    /// What serves the PoPs; none if this node serves none.
+    pub fleet: Option<Arc<dyn FleetLink>>,
     pub(crate) failures: Arc<Failures>,
     pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) backup_turn: Arc<Semaphore>,
@@ -45,6 +68,7 @@ impl ApiState {
             backups: Arc::new(backups),
             metrics: Arc::new(Metrics::default()),
             extra,
+            fleet: None,
             failures: Arc::new(Failures::default()),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
             backup_turn: Arc::new(Semaphore::new(1)),

@@ -64,7 +64,8 @@ fn piece_of<S: Source>(mut source: S) -> Result<(Vec<u8>, Option<S>), ControlErr
     Ok((piece, Some(source)))
 }
 
-struct Pieces(mpsc::Receiver<Result<Bytes, ControlError>>);
+/// A body of what comes through a channel.
+pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Result<Bytes, ControlError>>);
 
 impl HttpBody for Pieces {
     type Data = Bytes;

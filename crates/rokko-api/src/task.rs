@@ -18,7 +18,11 @@ pub async fn submit(
         // The receiver is gone if the client is; there is nobody left to tell.
         let _ = sender.send(done);
     });
-    receiver.await.unwrap_or(Err(ControlError::Stopping))
+    let done = receiver.await.unwrap_or(Err(ControlError::Stopping))?;
+    for one in &done {
+        crate::serve::note(one.revision);
+    }
+    Ok(done)
 }
 
 /// Submits one request; otherwise as [`submit`].

@@ -63,6 +63,18 @@ pub enum ControlError {
         /// The id asked for.
         id: KeyId,
     },
+    /// There is no such PoP.
+    #[error("there is no PoP {name} in the fleet")]
+    NoSuchPop {
+        /// The name asked for.
+        name: String,
+    },
+    /// A PoP cannot have this name.
+    #[error("{name:?} cannot be the name of a PoP: use up to 63 lower-case letters, digits and hyphens, such as fra-1")]
+    BadPopName {
+        /// The name.
+        name: String,
+    },
     /// The zone did not exist at the revision to go back to.
     #[error("the zone {zone} did not exist at revision {revision}: choose one from its history")]
     NothingToRestore {

@@ -9,6 +9,7 @@
 
 mod contents;
 mod error;
+pub mod fleet;
 mod identity;
 mod keys;
 mod options;
@@ -72,6 +73,9 @@ struct Shared {
     applied_times: Mutex<AppliedTimes>,
     /// The digest of all zones at the last revision.
     digest: Mutex<Digest>,
+    /// Who belongs to the fleet. Locked before `live` where both are.
+    registry: Mutex<fleet::Registry>,
+    live: Mutex<fleet::Live>,
 }
 
 impl Control {
@@ -79,6 +83,7 @@ impl Control {
     pub fn open(store: Arc<dyn Store>, catalog: Arc<Catalog>, options: Options) -> Result<Self, ControlError> {
         let (revision, digest) = load(&*store, &catalog)?;
         let keys = KeyRing::load(&*store)?;
+        let registry = Mutex::new(fleet::Registry::load(&*store)?);
         let (queue, jobs) = Queue::new(options.limits.queue_max);
         let shared = Arc::new(Shared {
             follower: Arc::new(Follower::new(catalog, revision)),
@@ -89,6 +94,8 @@ impl Control {
             counters: Counters::default(),
             applied_times: Mutex::default(),
             digest: Mutex::new(digest),
+            registry,
+            live: Mutex::default(),
         });
         writer::start(&shared, jobs)?;
         Ok(Self(shared))

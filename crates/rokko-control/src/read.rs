@@ -9,6 +9,7 @@ use rokko_store::{LogEntry, ZoneFilter, ZoneRecord};
 use rokko_wire::Name;
 use rokko_zone::{Delta, Revision, Zone};
 
+use crate::fleet::PopChange;
 use crate::{Control, ControlError, Identity};
 
 /// How many revisions' times of application are remembered.
@@ -34,6 +35,8 @@ pub enum ChangeState {
     Committed,
     /// It is durable and this node answers with it.
     Applied,
+    /// All PoPs answer with it, too, but those that are drained or not heard of.
+    InSync,
 }
 
 /// A change and how far it has come.
@@ -46,10 +49,12 @@ pub struct ChangeStatus {
     /// When this node began to answer with it; `None` if not yet, or so long ago, or in an earlier run, that it is no
     /// longer known.
     pub applied_at: Option<UnixMillis>,
+    /// What each PoP has of it, by name.
+    pub pops: Vec<PopChange>,
 }
 
 /// When the last revisions were applied. Revisions that were applied together share an entry.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct AppliedTimes(VecDeque<(Revision, Revision, UnixMillis)>);
 
 impl AppliedTimes {
@@ -60,7 +65,7 @@ impl AppliedTimes {
         self.0.push_back((first, last, at));
     }
 
-    fn of(&self, revision: Revision) -> Option<UnixMillis> {
+    pub(crate) fn of(&self, revision: Revision) -> Option<UnixMillis> {
         let index = self.0.partition_point(|(_, last, _)| *last < revision);
         self.0.get(index).filter(|(first, _, _)| *first <= revision).map(|(_, _, at)| *at)
     }
@@ -165,8 +170,24 @@ impl Control {
         let entry = found.pop().filter(|entry| entry.revision == revision);
         let entry = entry.ok_or(ControlError::NoSuchRevision { revision })?;
         who.scope.allows(Permission::Read(&entry.zone))?;
-        let state = if self.applied() >= revision { ChangeState::Applied } else { ChangeState::Committed };
-        Ok(ChangeStatus { entry, state, applied_at: self.0.applied_times().of(revision) })
+        Ok(self.status_of(entry))
+    }
+
+    /// Up to `limit` changes after a revision over all zones, oldest first, and how far they have come.
+    pub fn changes(&self, who: &Identity, after: Revision, limit: usize) -> Result<Vec<ChangeStatus>, ControlError> {
+        who.scope.allows(Permission::Administer)?;
+        let entries = self.0.store.entries(after, limit)?;
+        Ok(entries.into_iter().map(|entry| self.status_of(entry)).collect())
+    }
+
+    fn status_of(&self, entry: LogEntry) -> ChangeStatus {
+        let revision = entry.revision;
+        let state = match (self.in_sync(), self.applied()) {
+            (in_sync, _) if in_sync >= revision => ChangeState::InSync,
+            (_, applied) if applied >= revision => ChangeState::Applied,
+            _ => ChangeState::Committed,
+        };
+        ChangeStatus { entry, state, applied_at: self.0.applied_times().of(revision), pops: self.pop_changes(revision) }
     }
 
     /// The last durable revision.

@@ -163,7 +163,12 @@ fn append(shared: &Shared, planned: Planned) -> Result<(), StoreError> {
     if let Err(error) = shared.follower.apply(Frame { after, last, zones: zones.into_iter().collect() }) {
         tracing::error!(%error, "this node does not answer with the newest revision: restart it");
     }
-    shared.applied_times().push(first, last, shared.now());
+    let now = shared.now();
+    shared.applied_times().push(first, last, now);
+    let mut live = shared.live();
+    for (index, commit) in commits.iter().enumerate() {
+        live.committed(Revision(first.0 + index as u64), commit.digest, now);
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Numbers that the registries of DNS parameters assign.
 
+use std::fmt;
+
 /// A response code (RFC 1035 §4.1.1; the upper eight bits travel in the OPT record, RFC 6891 §6.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rcode(pub u16);
@@ -16,6 +18,26 @@ impl Rcode {
     pub const NOTAUTH: Self = Self(9);
     pub const BADVERS: Self = Self(16);
     pub const BADCOOKIE: Self = Self(23);
+}
+
+impl fmt::Display for Rcode {
+    /// The mnemonic, or the number where there is none here.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = match *self {
+            Self::NOERROR => "NOERROR",
+            Self::FORMERR => "FORMERR",
+            Self::SERVFAIL => "SERVFAIL",
+            Self::NXDOMAIN => "NXDOMAIN",
+            Self::NOTIMP => "NOTIMP",
+            Self::REFUSED => "REFUSED",
+            Self::YXDOMAIN => "YXDOMAIN",
+            Self::NOTAUTH => "NOTAUTH",
+            Self::BADVERS => "BADVERS",
+            Self::BADCOOKIE => "BADCOOKIE",
+            Self(number) => return number.fmt(f),
+        };
+        f.write_str(known)
+    }
 }
 
 /// An operation code (RFC 1035 §4.1.1), 0 to 15.

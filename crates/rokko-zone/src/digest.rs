@@ -1,6 +1,6 @@
 //! Digests: one of all data, moved on in time proportional to a change, and short ones of single zones.
 //!
-//! The digest is a lattice hash (`LtHash16` with 1,024 lanes over BLAKE3): each owner name with its records is hashed to
+//! The digest is a lattice hash (LtHash16 with 1,024 lanes over BLAKE3): each owner name with its records is hashed to
 //! 1,024 numbers of 16 bits, and the digest is their sum, lane by lane. So adding and taking away names in any order comes
 //! to the same digest, and to find two sets of names with the same one is as hard as finding short vectors in a lattice.
 //!

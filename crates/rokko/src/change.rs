@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use rokko_api::v1::dto::{Change, ChangeStatus, State};
+use rokko_api::v1::fleet_dto::{PopChange, Progress};
 
 use crate::args::ApiArgs;
 use crate::client::{Client, UrlPath};
@@ -25,7 +26,7 @@ pub(crate) enum ChangeCommand {
         #[command(flatten)]
         api: ApiArgs,
     },
-    /// Wait until answers show a revision.
+    /// Wait until the answers of all PoPs show a revision.
     Wait {
         /// The revision.
         #[arg(value_name = "REV")]
@@ -47,12 +48,15 @@ pub(crate) fn run(command: ChangeCommand, output: &mut Output) -> Result<ExitCod
             loop {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let status = status(&client, revision, left.min(WAIT_MAX))?;
-                if status.state == State::Applied {
+                if status.state == State::Insync {
                     return show(&status, output);
                 }
                 if left.is_zero() {
                     let seconds = timeout.as_secs();
-                    return Err(Failure::failed(format!("revision {revision} was not applied within {seconds} s")));
+                    return Err(Failure::failed(format!(
+                        "revision {revision} was not everywhere within {seconds} s{}",
+                        waiting_for(&status.pops)
+                    )));
                 }
             }
         }
@@ -67,13 +71,42 @@ fn status(client: &Client, revision: u64, wait: Duration) -> Result<ChangeStatus
 fn show(status: &ChangeStatus, output: &mut Output) -> Result<ExitCode, Failure> {
     output.value(status, |status| {
         let state = match (status.state, &status.applied_at) {
-            (State::Applied, Some(at)) => format!("answered since {at}"),
-            (State::Applied, None) => "answered".to_owned(),
             (State::Committed, _) => "not yet answered".to_owned(),
+            (_, Some(at)) => format!("answered here since {at}"),
+            (_, None) => "answered here".to_owned(),
         };
-        format!("Revision {} of {}: durable since {}, {state}.", status.revision, status.zone, status.committed_at)
+        let everywhere = match status.state {
+            State::Insync if !status.pops.is_empty() => ", in sync",
+            _ => "",
+        };
+        let ChangeStatus { revision, zone, committed_at, pops, .. } = status;
+        let mut text = format!("Revision {revision} of {zone}: durable since {committed_at}, {state}{everywhere}.");
+        for pop in pops {
+            text.extend(["\n  ", &pop_line(pop)]);
+        }
+        text
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What one PoP has, as a line.
+fn pop_line(pop: &PopChange) -> String {
+    let state = match (pop.state, &pop.applied_at, &pop.unreachable_since) {
+        (Progress::Applied, Some(at), _) => format!("applied at {at}"),
+        (Progress::Applied, None, _) => "applied".to_owned(),
+        (Progress::Pending, ..) => "pending".to_owned(),
+        (Progress::Diverged, ..) => "diverged".to_owned(),
+        (Progress::Unreachable, _, Some(since)) => format!("unreachable since {since}"),
+        (Progress::Unreachable, _, None) => "unreachable".to_owned(),
+    };
+    format!("{}: {state}{}", pop.name, if pop.drained { " (drained)" } else { "" })
+}
+
+/// Which PoPs a change waits for.
+fn waiting_for(pops: &[PopChange]) -> String {
+    let waits = |pop: &&PopChange| !pop.drained && matches!(pop.state, Progress::Pending | Progress::Diverged);
+    let lines: Vec<String> = pops.iter().filter(waits).map(pop_line).collect();
+    if lines.is_empty() { String::new() } else { format!(": {}", lines.join("; ")) }
 }
 
 /// Reports what a command changed. `done` is a participle: `imported`, `deleted`.

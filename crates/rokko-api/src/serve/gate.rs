@@ -63,7 +63,7 @@ async fn pass_limits(gate: &Gate, route: &str, request: Request, next: Next) -> 
         return Problem::unavailable("too-many-requests", detail, 1).into_response();
     };
     let working = next.run(request);
-    if route == crate::v1::BACKUPS_PATH {
+    if matches!(route, crate::v1::BACKUPS_PATH | crate::v1::EVENTS_PATH) {
         return working.await;
     }
     let timed = tokio::time::timeout(gate.timeout, working).await;

@@ -3,6 +3,7 @@
 mod accept;
 mod gate;
 mod guard;
+mod settle;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -175,6 +176,8 @@ impl Bound {
     }
 }
 
+pub(crate) use settle::note;
+
 /// All routes with their limits and metrics.
 pub fn router(state: ApiState, limits: &Limits) -> Router {
     let gate = gate::Gate::new(state.clone(), limits);
@@ -183,6 +186,7 @@ pub fn router(state: ApiState, limits: &Limits) -> Router {
         .merge(crate::pdns::router(state.clone()))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), settle::settle))
         .layer(axum::middleware::from_fn_with_state(gate, gate::pass))
         .with_state(state)
 }

@@ -71,21 +71,28 @@ pub(super) async fn show(
         task::read(&state.control, move |control| control.change(&who, revision)).await
     };
     let mut status = read().await?;
-    if status.state == ChangeState::Committed && wait_ms > 0 {
+    if status.state != ChangeState::InSync && wait_ms > 0 {
         let end = Instant::now() + Duration::from_millis(wait_ms);
-        while state.control.applied() < revision && Instant::now() < end {
+        while state.control.in_sync() < revision && Instant::now() < end {
             tokio::time::sleep(WAIT_STEP).await;
         }
         status = read().await?;
     }
-    Ok(Answer(ChangeStatus {
+    Ok(Answer(status_document(&status)))
+}
+
+/// How far a change has come, as it goes over the wire.
+pub(super) fn status_document(status: &rokko_control::ChangeStatus) -> ChangeStatus {
+    ChangeStatus {
         revision: status.entry.revision.0,
         zone: status.entry.zone.to_string(),
         state: match status.state {
             ChangeState::Committed => dto::State::Committed,
             ChangeState::Applied => dto::State::Applied,
+            ChangeState::InSync => dto::State::Insync,
         },
         committed_at: timestamp::to_text(status.entry.at),
         applied_at: status.applied_at.map(timestamp::to_text),
-    }))
+        pops: status.pops.iter().map(Into::into).collect(),
+    }
 }

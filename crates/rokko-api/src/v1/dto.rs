@@ -239,8 +239,10 @@ pub struct Edits {
 pub enum State {
     /// It is durable.
     Committed,
-    /// It is durable, and answers show it.
+    /// It is durable, and this node's answers show it.
     Applied,
+    /// All PoPs' answers show it, too, but those that are drained or not heard of.
+    Insync,
 }
 
 /// What came of a change.
@@ -450,6 +452,8 @@ pub struct ChangeStatus {
     pub committed_at: String,
     /// When answers began to show it; null: not yet, or before this process started.
     pub applied_at: Option<String>,
+    /// What each PoP has of it, by name.
+    pub pops: Vec<super::fleet_dto::PopChange>,
 }
 
 /// How long to wait for a revision.
@@ -457,7 +461,7 @@ pub struct ChangeStatus {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct WaitQuery {
-    /// Wait so many milliseconds for it to be applied, 0 to 60,000; 0 if absent.
+    /// Wait so many milliseconds until all PoPs have it, 0 to 60,000; 0 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }

@@ -6,7 +6,10 @@ mod batches;
 mod changes;
 mod convert;
 pub mod dto;
+mod events;
 mod files;
+mod fleet;
+pub mod fleet_dto;
 mod health;
 mod history;
 mod keys;
@@ -16,7 +19,7 @@ mod rrsets;
 mod zones;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 
 use crate::state::ApiState;
 
@@ -26,6 +29,8 @@ pub use openapi::openapi;
 
 /// The one route without a time-out.
 pub(crate) const BACKUPS_PATH: &str = "/v1/backups";
+/// The route whose answers have no end.
+pub(crate) const EVENTS_PATH: &str = "/v1/changes/events";
 
 /// The routes below `/v1`, and `/metrics`.
 pub fn router() -> Router<ApiState> {
@@ -43,7 +48,12 @@ pub fn router() -> Router<ApiState> {
         .route("/v1/zones/{zone}/history/{revision}", get(history::show))
         .route("/v1/zones/{zone}/restore", post(history::restore))
         .route("/v1/batches", post(batches::create))
+        .route(EVENTS_PATH, get(events::watch))
         .route("/v1/changes/{revision}", get(changes::show))
+        .route("/v1/fleet", get(fleet::show))
+        .route("/v1/fleet/tokens", post(fleet::token))
+        .route("/v1/fleet/verify", post(fleet::verify))
+        .route("/v1/fleet/pops/{name}", patch(fleet::edit).delete(fleet::revoke))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route(BACKUPS_PATH, post(backups::create))

@@ -4,7 +4,7 @@ use axum::Json as Answer;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{backups, batches, changes, files, health, history, keys, metrics, rrsets, zones};
+use super::{backups, batches, changes, events, files, fleet, health, history, keys, metrics, rrsets, zones};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,9 +16,10 @@ use super::{backups, batches, changes, files, health, history, keys, metrics, rr
     paths(
         zones::list, zones::create, zones::show, zones::patch, zones::remove,
         rrsets::list, rrsets::show, rrsets::put, rrsets::remove,
-        changes::create, changes::show, batches::create,
+        changes::create, changes::show, events::watch, batches::create,
         files::export, files::import,
         history::list, history::show, history::restore,
+        fleet::show, fleet::token, fleet::edit, fleet::revoke, fleet::verify,
         keys::list, keys::create, keys::revoke,
         backups::create, health::show, metrics::show, show
     ),

@@ -126,21 +126,7 @@ fn write_xdp(xdp: &XdpValues, out: &mut String) {
 }
 
 fn rcode_text(rcode: u16) -> String {
-    let known = match Rcode(rcode) {
-        Rcode::NOERROR => "NOERROR",
-        Rcode::FORMERR => "FORMERR",
-        Rcode::SERVFAIL => "SERVFAIL",
-        Rcode::NXDOMAIN => "NXDOMAIN",
-        Rcode::NOTIMP => "NOTIMP",
-        Rcode::REFUSED => "REFUSED",
-        Rcode::YXDOMAIN => "YXDOMAIN",
-        Rcode::NOTAUTH => "NOTAUTH",
-        Rcode::BADVERS => "BADVERS",
-        Rcode::BADCOOKIE => "BADCOOKIE",
-        _ if usize::from(rcode) == RCODES_COUNTED - 1 => "other",
-        _ => return rcode.to_string(),
-    };
-    known.to_owned()
+    if usize::from(rcode) == RCODES_COUNTED - 1 { "other".to_owned() } else { Rcode(rcode).to_string() }
 }
 
 fn counter(out: &mut String, name: &str, help: &str, value: u64) {

@@ -47,7 +47,7 @@ fn import_change_history_rollback_delete_and_restart() {
     assert!(shown.contains("- www.example.com. 300 A 192.0.2.1\n"), "{shown}");
     assert!(shown.contains("+ www.example.com. 60 A 192.0.2.2\n"), "{shown}");
     let change = node.run(&["change", "wait", &second, "--output", "json"]).json();
-    assert_eq!((change["state"].as_str(), change["zone"].as_str()), (Some("applied"), Some("example.com.")));
+    assert_eq!((change["state"].as_str(), change["zone"].as_str()), (Some("insync"), Some("example.com.")));
 
     let stale = node.run(&["zone", "rollback", "example.com", "--to", &first, "--if-version", &first]).fails(4);
     assert!(stale.contains(&format!("--if-version {}", revisions[0])), "{stale}");

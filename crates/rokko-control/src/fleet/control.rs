@@ -1,0 +1,184 @@
+//! The use cases of the fleet.
+
+use rokko_model::{Permission, UnixMillis};
+use rokko_zone::{Revision, ShortDigest};
+
+use super::{Live, PopChange, PopRecord, PopReport, PopStatus, Registry, Verified};
+use crate::{Control, ControlError, Identity};
+
+/// How long a token is good if nothing is said, in milliseconds.
+pub const TOKEN_MS_DEFAULT: u64 = 3_600_000;
+/// The longest that a token can be good, in milliseconds.
+pub const TOKEN_MS_MAX: u64 = 30 * 86_400_000;
+
+impl Control {
+    /// Opens a token, with which one PoP can join once under this name. Returns its secret, which is kept nowhere.
+    pub fn open_fleet_token(
+        &self,
+        who: &Identity,
+        name: &str,
+        relay: bool,
+        good_for_ms: u64,
+    ) -> Result<([u8; 32], UnixMillis), ControlError> {
+        who.scope.allows(Permission::Administer)?;
+        if good_for_ms > TOKEN_MS_MAX {
+            let what = "the time that a token is good, in milliseconds,".to_owned();
+            return Err(ControlError::TooLarge { what, limit: TOKEN_MS_MAX });
+        }
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret)
+            .map_err(|error| ControlError::System { doing: "reading entropy", source: error.into() })?;
+        let now = self.now();
+        let expires_at = UnixMillis(now.0 + good_for_ms);
+        self.change_registry(|registry| registry.open_token(&secret, name, relay, expires_at, now))?;
+        Ok((secret, expires_at))
+    }
+
+    /// Takes a PoP into the fleet for a token's secret; `None`: the token is not good (any more).
+    pub fn join_fleet(&self, secret: &[u8; 32], key: &str) -> Result<Option<PopRecord>, ControlError> {
+        let now = self.now();
+        let joined = self.change_registry(|registry| Ok(registry.join(secret, key, now)))?;
+        if let Some(record) = &joined {
+            tracing::info!(pop = record.name, relay = record.relay, "a PoP has joined the fleet");
+            self.0.live().forget(&record.name);
+        }
+        Ok(joined)
+    }
+
+    /// The PoP with this name and public key, unless it was put out of the fleet.
+    pub fn fleet_member(&self, name: &str, key: &str) -> Option<PopRecord> {
+        self.0.registry().member(name, key).cloned()
+    }
+
+    /// Puts a PoP out of the fleet, for good.
+    pub fn revoke_pop(&self, who: &Identity, name: &str) -> Result<PopRecord, ControlError> {
+        who.scope.allows(Permission::Administer)?;
+        let now = self.now();
+        self.change_pop(name, |record| record.revoked_at = Some(record.revoked_at.unwrap_or(now)))
+    }
+
+    /// Drains a PoP or ends that.
+    pub fn drain_pop(&self, who: &Identity, name: &str, drained: bool) -> Result<PopRecord, ControlError> {
+        who.scope.allows(Permission::Administer)?;
+        self.change_pop(name, |record| record.drained = drained)
+    }
+
+    /// The public keys of PoPs that were put out of the fleet.
+    pub fn revoked_keys(&self) -> Vec<String> {
+        let registry = self.0.registry();
+        registry.pops.values().filter(|record| record.revoked_at.is_some()).map(|record| record.key.clone()).collect()
+    }
+
+    /// All PoPs by name and how they are.
+    pub fn fleet(&self, who: &Identity) -> Result<Vec<PopStatus>, ControlError> {
+        who.scope.allows(Permission::Administer)?;
+        let (head, now) = (self.applied(), self.now());
+        let (registry, live) = (self.0.registry(), self.0.live());
+        Ok(registry.pops.values().map(|record| live.status(record, head, now)).collect())
+    }
+
+    /// The last revision that this node and every PoP answers with that is heard of and not drained.
+    pub fn in_sync(&self) -> Revision {
+        let (local, now) = (self.applied(), self.now());
+        let (registry, live) = (self.0.registry(), self.0.live());
+        live.in_sync(registry.pops.values(), local, now)
+    }
+
+    /// What each PoP has of a revision.
+    pub(crate) fn pop_changes(&self, revision: Revision) -> Vec<PopChange> {
+        let now = self.now();
+        let (registry, live) = (self.0.registry(), self.0.live());
+        let members = registry.pops.values().filter(|record| record.revoked_at.is_none());
+        members.map(|record| live.progress(record, revision, now)).collect()
+    }
+
+    /// A PoP made contact, by a relay or by itself.
+    pub fn pop_connected(&self, name: &str, via: Option<&str>) {
+        self.0.live().connected(name, via, self.now());
+    }
+
+    /// A PoP's connection ended.
+    pub fn pop_disconnected(&self, name: &str) {
+        self.0.live().disconnected(name);
+    }
+
+    /// A PoP was told that it has another or a longer history.
+    pub fn pop_is_ahead(&self, name: &str, revision: Revision) {
+        tracing::error!(
+            pop = name, %revision,
+            "a PoP has a revision that is not in this log: was the store put back to an older state? The PoP goes on with what it has"
+        );
+        self.0.live().refused_as_ahead(name, revision, self.now());
+    }
+
+    /// A PoP answers with a revision and has this digest, since `at` by this node's clock.
+    pub fn pop_acknowledged(&self, name: &str, revision: Revision, digest: ShortDigest, at: UnixMillis) {
+        let expected = self.digest_at(revision);
+        let good = expected.map(|expected| expected == digest);
+        if good == Some(false) {
+            tracing::error!(pop = name, %revision, "a PoP answers with other data than it ought to: its zones are compared");
+        }
+        let (head, now) = (self.applied(), self.now());
+        self.0.live().acknowledged(name, revision, good, at, head, now);
+    }
+
+    /// What a PoP says of itself.
+    pub fn pop_reported(&self, name: &str, report: PopReport) {
+        self.0.live().reported(name, report, self.now());
+    }
+
+    /// Zones of a PoP were found to differ and are sent anew.
+    pub fn pop_differs(&self, name: &str, zones: Vec<String>) {
+        tracing::warn!(pop = name, ?zones, "zones of a PoP differ and are sent to it anew");
+        self.0.live().differ(name, zones);
+    }
+
+    /// A PoP has read every octet that it serves from.
+    pub fn pop_verified(&self, name: &str, revision: Revision, digest: ShortDigest, zones: u64, octets: u64) {
+        let good = self.digest_at(revision) == Some(digest);
+        let verified = Verified { revision, at: self.now(), zones, octets, digest, good };
+        self.0.live().verified(name, verified);
+    }
+
+    /// The digest of all zones at a revision; `None` if the log has none of it.
+    pub fn digest_at(&self, revision: Revision) -> Option<ShortDigest> {
+        let remembered = self.0.live().digest_at(revision);
+        remembered.or_else(|| {
+            let before = Revision(revision.0.checked_sub(1)?);
+            let entry = self.0.store.entries(before, 1).ok()?.pop()?;
+            entry.digest.filter(|_| entry.revision == revision)
+        })
+    }
+
+    fn change_pop(&self, name: &str, change: impl FnOnce(&mut PopRecord)) -> Result<PopRecord, ControlError> {
+        self.change_registry(|registry| {
+            let not_found = || ControlError::NoSuchPop { name: name.to_owned() };
+            let record = registry.pops.get_mut(name).ok_or_else(not_found)?;
+            change(record);
+            Ok(record.clone())
+        })
+    }
+
+    /// Changes the registry durably, or not at all.
+    fn change_registry<T>(
+        &self,
+        change: impl FnOnce(&mut Registry) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        let mut current = self.0.registry();
+        let mut changed = current.clone();
+        let outcome = change(&mut changed)?;
+        changed.save(&*self.0.store)?;
+        *current = changed;
+        Ok(outcome)
+    }
+}
+
+impl crate::Shared {
+    pub(crate) fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn live(&self) -> std::sync::MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

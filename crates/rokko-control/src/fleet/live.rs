@@ -1,0 +1,258 @@
+//! How far each PoP has come; kept in memory, and told anew by the PoPs after a restart.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rokko_model::UnixMillis;
+use rokko_zone::{Revision, ShortDigest};
+
+use super::{
+    DIFFERENCES_MAX, PopChange, PopProgress, PopRecord, PopReport, PopState, PopStatus, UNREACHABLE_AFTER_MS, Verified,
+};
+use crate::read::AppliedTimes;
+
+/// How many revisions' digests are remembered.
+const DIGESTS_MAX: usize = 65_536;
+
+/// What is known of all PoPs now.
+#[derive(Default)]
+pub(crate) struct Live {
+    pops: BTreeMap<String, Pop>,
+    /// The digests of the last revisions.
+    digests: VecDeque<(Revision, ShortDigest)>,
+}
+
+#[derive(Default)]
+struct Pop {
+    via: Option<String>,
+    connected: bool,
+    ahead: bool,
+    last_contact: Option<UnixMillis>,
+    revision: Revision,
+    digest_good: Option<bool>,
+    times: AppliedTimes,
+    /// Since when it lags.
+    lags_since: Option<UnixMillis>,
+    report: Option<(UnixMillis, PopReport)>,
+    rates: BTreeMap<u16, u64>,
+    differing: Vec<String>,
+    verified: Option<Verified>,
+}
+
+impl Live {
+    /// Notes what the log comes to at a revision.
+    pub(crate) fn committed(&mut self, revision: Revision, digest: ShortDigest, now: UnixMillis) {
+        if self.digests.len() == DIGESTS_MAX {
+            self.digests.pop_front();
+        }
+        self.digests.push_back((revision, digest));
+        for pop in self.pops.values_mut() {
+            pop.lags_since.get_or_insert(now);
+        }
+    }
+
+    /// The digest of a revision, if it is remembered.
+    pub(crate) fn digest_at(&self, revision: Revision) -> Option<ShortDigest> {
+        let index = self.digests.binary_search_by_key(&revision, |(revision, _)| *revision).ok()?;
+        Some(self.digests[index].1)
+    }
+
+    pub(crate) fn connected(&mut self, name: &str, via: Option<&str>, now: UnixMillis) {
+        let pop = self.pops.entry(name.to_owned()).or_default();
+        (pop.via, pop.connected, pop.ahead, pop.last_contact) = (via.map(str::to_owned), true, false, Some(now));
+    }
+
+    pub(crate) fn disconnected(&mut self, name: &str) {
+        if let Some(pop) = self.pops.get_mut(name) {
+            pop.connected = false;
+        }
+    }
+
+    pub(crate) fn refused_as_ahead(&mut self, name: &str, revision: Revision, now: UnixMillis) {
+        let pop = self.pops.entry(name.to_owned()).or_default();
+        (pop.ahead, pop.revision, pop.last_contact) = (true, revision, Some(now));
+    }
+
+    /// A PoP answers with a revision since `at`, by the control node's clock.
+    pub(crate) fn acknowledged(
+        &mut self,
+        name: &str,
+        revision: Revision,
+        good: Option<bool>,
+        at: UnixMillis,
+        head: Revision,
+        now: UnixMillis,
+    ) {
+        let pop = self.pops.entry(name.to_owned()).or_default();
+        pop.last_contact = Some(now);
+        if revision > pop.revision {
+            if pop.revision > Revision(0) {
+                pop.times.push(pop.revision.next(), revision, at);
+            }
+            pop.revision = revision;
+        }
+        pop.digest_good = good;
+        if good == Some(true) {
+            pop.differing.clear();
+        }
+        pop.lags_since = if revision >= head { None } else { Some(pop.lags_since.unwrap_or(now)) };
+    }
+
+    pub(crate) fn reported(&mut self, name: &str, report: PopReport, now: UnixMillis) {
+        let pop = self.pops.entry(name.to_owned()).or_default();
+        pop.last_contact = Some(now);
+        if let Some((then, before)) = &pop.report {
+            let ms = now.0.saturating_sub(then.0).max(1);
+            let rate = |(rcode, count): (&u16, &u64)| {
+                let more = count.saturating_sub(before.responses.get(rcode).copied().unwrap_or(0));
+                (*rcode, more.saturating_mul(1000) / ms)
+            };
+            pop.rates = report.responses.iter().map(rate).collect();
+        }
+        pop.report = Some((now, report));
+    }
+
+    pub(crate) fn differ(&mut self, name: &str, zones: Vec<String>) {
+        if let Some(pop) = self.pops.get_mut(name) {
+            pop.differing.extend(zones);
+            pop.differing.sort();
+            pop.differing.dedup();
+            pop.differing.truncate(DIFFERENCES_MAX);
+        }
+    }
+
+    pub(crate) fn verified(&mut self, name: &str, verified: Verified) {
+        if let Some(pop) = self.pops.get_mut(name) {
+            pop.verified = Some(verified);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.pops.remove(name);
+    }
+
+    pub(crate) fn status(&self, record: &PopRecord, head: Revision, now: UnixMillis) -> PopStatus {
+        let unknown = Pop::default();
+        let pop = self.pops.get(&record.name).unwrap_or(&unknown);
+        let state = pop.state(record, head, now);
+        PopStatus {
+            record: record.clone(),
+            state,
+            via: pop.via.clone(),
+            revision: pop.revision,
+            digest_good: pop.digest_good,
+            lag: head.0.saturating_sub(pop.revision.0),
+            lag_ms: pop.lags_since.map_or(0, |since| now.0.saturating_sub(since.0)),
+            last_contact: pop.last_contact,
+            unreachable_since: (state == PopState::Unreachable).then_some(pop.last_contact).flatten(),
+            report: pop.report.as_ref().map(|(_, report)| report.clone()),
+            rates: pop.rates.clone(),
+            differing: pop.differing.clone(),
+            verified: pop.verified,
+        }
+    }
+
+    pub(crate) fn progress(&self, record: &PopRecord, revision: Revision, now: UnixMillis) -> PopChange {
+        let progress = match self.pops.get(&record.name) {
+            None => PopProgress::Unreachable(None),
+            Some(pop) => pop.progress(revision, now),
+        };
+        PopChange { name: record.name.clone(), drained: record.drained, progress }
+    }
+
+    /// The last revision that every PoP has that is counted; `local` if there is none.
+    pub(crate) fn in_sync<'a>(
+        &self,
+        records: impl Iterator<Item = &'a PopRecord>,
+        local: Revision,
+        now: UnixMillis,
+    ) -> Revision {
+        let counted = records.filter(|record| !record.drained && record.revoked_at.is_none());
+        let live = counted.filter_map(|record| self.pops.get(&record.name)).filter(|pop| pop.is_heard(now));
+        live.map(|pop| if pop.digest_good == Some(false) || pop.ahead { Revision(0) } else { pop.revision })
+            .fold(local, Revision::min)
+    }
+}
+
+impl Pop {
+    fn is_heard(&self, now: UnixMillis) -> bool {
+        self.connected && self.last_contact.is_some_and(|last| now.0.saturating_sub(last.0) < UNREACHABLE_AFTER_MS)
+    }
+
+    fn state(&self, record: &PopRecord, head: Revision, now: UnixMillis) -> PopState {
+        match self.last_contact {
+            _ if record.revoked_at.is_some() => PopState::Revoked,
+            None => PopState::Expected,
+            _ if self.ahead => PopState::Ahead,
+            _ if !self.is_heard(now) => PopState::Unreachable,
+            _ if self.digest_good == Some(false) => PopState::Diverged,
+            _ if self.revision < head => PopState::Behind,
+            _ => PopState::InSync,
+        }
+    }
+
+    fn progress(&self, revision: Revision, now: UnixMillis) -> PopProgress {
+        if self.revision >= revision && !self.ahead {
+            match self.digest_good {
+                Some(false) => PopProgress::Diverged,
+                _ => PopProgress::Applied(self.times.of(revision)),
+            }
+        } else if self.is_heard(now) {
+            PopProgress::Pending
+        } else {
+            PopProgress::Unreachable(self.last_contact)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str) -> PopRecord {
+        let (key, joined_at) = (String::new(), UnixMillis(0));
+        PopRecord { name: name.to_owned(), key, relay: false, joined_at, drained: false, revoked_at: None }
+    }
+
+    #[test]
+    fn everyone_has_what_the_slowest_has_that_is_heard() {
+        let (mut live, now) = (Live::default(), UnixMillis(10_000));
+        let (a, b) = (record("a"), record("b"));
+        let in_sync = |live: &Live, now| live.in_sync([&a, &b].into_iter(), Revision(9), now);
+        assert_eq!(in_sync(&live, now), Revision(9));
+        live.connected("a", None, now);
+        live.connected("b", None, now);
+        live.acknowledged("a", Revision(9), Some(true), now, Revision(9), now);
+        live.acknowledged("b", Revision(7), Some(true), now, Revision(9), now);
+        assert_eq!(in_sync(&live, now), Revision(7));
+        assert_eq!(live.progress(&b, Revision(8), now).progress, PopProgress::Pending);
+        assert_eq!(live.status(&b, Revision(9), now).state, PopState::Behind);
+        let drained = PopRecord { drained: true, ..b.clone() };
+        assert_eq!(live.in_sync([&a, &drained].into_iter(), Revision(9), now), Revision(9));
+        let at = UnixMillis(10_050);
+        live.acknowledged("b", Revision(9), Some(true), at, Revision(9), at);
+        assert_eq!(live.progress(&b, Revision(8), at).progress, PopProgress::Applied(Some(at)));
+        assert_eq!((in_sync(&live, at), live.status(&b, Revision(9), at).lag_ms), (Revision(9), 0));
+        live.acknowledged("b", Revision(9), Some(false), at, Revision(9), at);
+        assert_eq!((in_sync(&live, at), live.status(&b, Revision(9), at).state), (Revision(0), PopState::Diverged));
+        let later = UnixMillis(at.0 + UNREACHABLE_AFTER_MS);
+        live.acknowledged("a", Revision(9), Some(true), later, Revision(9), later);
+        assert_eq!(
+            (in_sync(&live, later), live.status(&b, Revision(9), later).state),
+            (Revision(9), PopState::Unreachable)
+        );
+        assert_eq!(live.progress(&b, Revision(10), later).progress, PopProgress::Unreachable(Some(at)));
+    }
+
+    #[test]
+    fn digests_are_found_by_revision() {
+        let mut live = Live::default();
+        for revision in 5..100_000 {
+            let mut digest = ShortDigest([0; 32]);
+            digest.0[..8].copy_from_slice(&u64::to_le_bytes(revision));
+            live.committed(Revision(revision), digest, UnixMillis(0));
+        }
+        assert!(live.digest_at(Revision(5)).is_none() && live.digest_at(Revision(100_000)).is_none());
+        assert_eq!(live.digest_at(Revision(99_999)).unwrap().0[..8], u64::to_le_bytes(99_999));
+        assert_eq!(live.digests.len(), DIGESTS_MAX);
+    }
+}
