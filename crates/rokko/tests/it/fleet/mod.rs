@@ -1,0 +1,9 @@
+//! A control node and its PoPs, each in a network namespace of its own, with slow and lossy wires between them.
+//!
+//! ```text
+//! netns   the namespaces;  link   a wire between two of them;  wire   that wires do what they are told
+//! ```
+
+mod link;
+mod netns;
+mod wire;
