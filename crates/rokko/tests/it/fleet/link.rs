@@ -95,8 +95,8 @@ impl Drop for Link {
 fn packet_socket(interface: &str) -> OwnedFd {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll).unwrap();
-    let all = getifaddrs().unwrap().filter(|one| one.interface_name == interface);
-    let address: LinkAddr = all.filter_map(|one| one.address?.as_link_addr().copied()).next().unwrap();
+    let mut all = getifaddrs().unwrap().filter(|one| one.interface_name == interface);
+    let address: LinkAddr = all.find_map(|one| one.address?.as_link_addr().copied()).unwrap();
     bind(socket.as_raw_fd(), &address).unwrap();
     setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER).unwrap();
     socket

@@ -101,12 +101,7 @@ fn join(wires: &Netns, index: usize, hub: &Netns, leaf: &Netns, quality: Quality
     hub.without_offloads(&format!("leaf{index}"));
     leaf.without_offloads("hub");
     for interface in [&near, &far] {
-        run(
-            "ip",
-            &["netns", "exec", &wires.name, "sysctl", "-qw", &format!("net.ipv6.conf.{interface}.disable_ipv6=1")],
-            "",
-        );
-        wires.ip(&format!("link set {interface} up\n"));
+        wires.ip(&format!("link set {interface} addrgenmode none\nlink set {interface} up\n"));
     }
     let link = Link::new(wires, [&near, &far], quality);
     hub.ip(&format!(
