@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{backup, change, config, failure, key, record, up, zone};
+use crate::{backup, change, config, failure, fleet, key, record, up, zone};
 
 /// Host DNS zones: a server, its control plane and its command line in one.
 #[derive(Debug, Parser)]
@@ -45,6 +45,11 @@ pub(crate) enum Command {
     Change {
         #[command(subcommand)]
         command: change::ChangeCommand,
+    },
+    /// See and manage the points of presence.
+    Fleet {
+        #[command(subcommand)]
+        command: fleet::FleetCommand,
     },
     /// Make, list and revoke API keys.
     Key {

@@ -14,6 +14,7 @@ mod change;
 mod client;
 mod config;
 mod failure;
+mod fleet;
 mod key;
 mod output;
 mod record;
@@ -53,6 +54,7 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, Failure> {
         Command::Zone { command } => zone::run(command, output),
         Command::Record { command } => record::run(command, output),
         Command::Change { command } => change::run(command, output),
+        Command::Fleet { command } => fleet::run(command, output),
         Command::Key { command } => key::run(command, output),
         Command::Backup(args) => backup::run(&args, output),
         Command::Config { command } => config::command::run(command, output),

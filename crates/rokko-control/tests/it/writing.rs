@@ -16,7 +16,7 @@ fn a_change_is_answered_and_survives_a_restart() {
     let done = node.submit(edit(ZONE, vec![set("www.example.com.", Rtype::A, &["192.0.2.1", "192.0.2.2"])])).unwrap();
     assert_eq!((done.revision, done.serial, done.changed), (Revision(2), Some(Serial(2_026_112_302)), true));
     let status = node.control.change(&Identity::local(), Revision(2)).unwrap();
-    assert_eq!((status.state, status.applied_at), (ChangeState::Applied, Some(node.control.now())));
+    assert_eq!((status.state, status.applied_at), (ChangeState::InSync, Some(node.control.now())));
     let node = node.restart();
     let expected = (300, vec!["192.0.2.1".to_owned(), "192.0.2.2".to_owned()]);
     assert_eq!(node.rrset(ZONE, "www.example.com.", Rtype::A), Some(expected));
