@@ -1,15 +1,23 @@
 //! The replication protocol: what a revision changes, and the follower that applies it.
 //!
-//! This is its form within one process: frames carry the zones themselves, which share their pages with the sender.
+//! What goes to other nodes: [`frame`]s, as they are also kept in a mirror's log.
+//!
+//! Below is the form within one process: frames carry the zones themselves, which share their pages with the sender.
 //! A follower takes frames in order, without a gap, and never goes back; what it has applied is what its catalog answers.
 //!
 //! Pure: no socket, file, clock, randomness, thread or async runtime.
+
+mod codec;
+pub mod frame;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rokko_wire::Name;
 use rokko_zone::{Catalog, Revision, Zone};
+
+pub use codec::DecodeError;
+pub use frame::SetId;
 
 /// Some consecutive revisions and what they come to.
 pub struct Frame {
