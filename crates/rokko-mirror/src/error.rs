@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use rokko_feed::{FrameError, SetId};
+use rokko_feed::{DecodeError, SetId};
 use rokko_zone::Revision;
 
 /// The most damages that a report lists; more are counted.
@@ -56,7 +56,7 @@ pub enum MirrorError {
     },
     /// Bytes that are no frame.
     #[error("a frame is broken")]
-    Frame(#[from] FrameError),
+    Frame(#[from] DecodeError),
     /// A frame of which every revision was applied already.
     #[error("a frame up to revision {last} came when revision {applied} was applied already")]
     Old {

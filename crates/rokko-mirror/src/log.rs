@@ -7,7 +7,7 @@ use rokko_zone::Revision;
 use crate::SetId;
 use crate::disk::{Disk, DiskFile, read};
 use crate::error::{MirrorError, failed};
-use crate::segment::{HEADER_LEN, Header, Item, Kind, RECORD_HEADER_LEN, Records};
+use crate::segment::{HEADER_LEN, Header, Item, Kind, Records};
 
 /// So many octets apart are the places of a segment that are remembered.
 const INDEX_STEP: u64 = 64 << 10;
@@ -70,9 +70,26 @@ impl Segment {
         self.last = last;
     }
 
+    /// Takes note of a segment that was not read: it leads up to `last`.
+    pub(crate) fn leave_out(&mut self, last: Revision, len: u64) {
+        (self.last, self.len) = (last, len);
+    }
+
     /// Whether it has no record.
     fn is_empty(&self) -> bool {
         self.len <= HEADER_LEN as u64
+    }
+}
+
+impl Tip {
+    /// All of a segment of `len` octets is durable.
+    pub(crate) fn at(len: u64) -> Self {
+        Self { synced: len, has_rest: false }
+    }
+
+    /// There are octets at the end that do not count.
+    pub(crate) fn mark_rest(&mut self) {
+        self.has_rest = true;
     }
 }
 
@@ -115,7 +132,7 @@ impl Log {
             chain.floor = after;
         }
         chain.segments.push(Segment::new(name, header, file.into()));
-        *tip = Tip { synced: HEADER_LEN as u64, has_rest: false };
+        *tip = Tip::at(HEADER_LEN as u64);
         Ok(())
     }
 
@@ -214,6 +231,7 @@ impl Log {
         octets_max: usize,
         range: impl Fn(&[u8]) -> Option<(Revision, Revision)>,
     ) -> Option<Vec<(Revision, Revision, Arc<[u8]>)>> {
+        self.index(revision, &range)?;
         let (file, header, start, end) = {
             let chain = self.chain();
             if revision < chain.floor {
@@ -249,6 +267,42 @@ impl Log {
         }
     }
 
+    /// Finds the frames of the segment that has the revision after `revision`, unless that was done before: at a start,
+    /// segments that the newest snapshot has are not read.
+    fn index(&self, revision: Revision, range: &impl Fn(&[u8]) -> Option<(Revision, Revision)>) -> Option<()> {
+        let (name, file, header, len) = {
+            let chain = self.chain();
+            let segment = chain.segments.iter().find(|segment| segment.last > revision)?;
+            if !segment.index.is_empty() {
+                return Some(());
+            }
+            (segment.name.clone(), Arc::clone(&segment.file), segment.header, segment.len)
+        };
+        let bytes = read(&*file, 0, usize::try_from(len).ok()?).ok()?;
+        let mut found = Segment::new(name, header, file);
+        let mut is_whole = true;
+        for item in Records::new(&bytes, &header) {
+            match item {
+                Item::Record { offset, kind: Kind::Frame, body } => {
+                    let (after, last) = range(body)?;
+                    is_whole &= after <= found.last;
+                    found.note(after, last, offset as u64);
+                }
+                Item::Record { .. } => {}
+                Item::Damage { .. } | Item::Tail { .. } => is_whole = false,
+            }
+        }
+        let mut chain = self.chain_mut();
+        let segment = chain.segments.iter_mut().find(|segment| segment.name == found.name)?;
+        is_whole &= found.last == segment.last;
+        segment.index = found.index;
+        if !is_whole {
+            chain.floor = chain.floor.max(segment_end(&chain, revision)?);
+            return None;
+        }
+        Some(())
+    }
+
     fn marker(&self, after: Revision) -> u64 {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"marker of a log segment").update(&self.seed.to_le_bytes()).update(&after.0.to_le_bytes());
@@ -257,15 +311,10 @@ impl Log {
     }
 }
 
-impl Batch {
-    /// How many octets it has.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
+/// The last revision of the segment that has the revision after `revision`.
+fn segment_end(chain: &Chain, revision: Revision) -> Option<Revision> {
+    chain.segments.iter().find(|segment| segment.last > revision).map(|segment| segment.last)
 }
-
-/// The most octets of a record's body: its length is written in 32 bits.
-pub(crate) const BODY_MAX: usize = (u32::MAX as usize) - RECORD_HEADER_LEN;
 
 /// The name of a segment.
 pub(crate) fn segment_name(after: Revision) -> String {

@@ -57,11 +57,6 @@ impl Writer {
         Ok(self.at - before)
     }
 
-    /// How many zones there are so far.
-    pub(crate) fn zones(&self) -> u64 {
-        self.zones
-    }
-
     /// How many blocks there are so far.
     pub(crate) fn blocks(&self) -> u64 {
         self.places.len() as u64
