@@ -338,6 +338,13 @@ impl CatalogReader {
         buckets.iter().flat_map(|bucket| bucket.zones.iter().flatten()).map(ZoneRef::of)
     }
 
+    /// Lets go of one part of the view, which is empty from then on until that part changes and the view is refreshed.
+    pub fn let_go(&mut self, part: usize) {
+        if let Some(table) = self.tables.get_mut(part) {
+            *table = Arc::new(Table::with_room_for(0));
+        }
+    }
+
     /// How many zones the catalog has.
     pub fn len(&self) -> usize {
         self.catalog.len()

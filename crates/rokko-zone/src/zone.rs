@@ -118,6 +118,11 @@ impl Zone {
         self.0.header.header.revision
     }
 
+    /// Whether both are the same block of memory.
+    pub fn is_same(&self, other: &Zone) -> bool {
+        std::ptr::eq(self.view().apex.as_ptr(), other.view().apex.as_ptr())
+    }
+
     /// The same contents as another revision's.
     #[must_use]
     pub fn with_revision(&self, revision: Revision) -> Self {

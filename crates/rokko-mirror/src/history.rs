@@ -1,0 +1,135 @@
+//! What the mirror has for those who follow it: frames, and snapshots.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rokko_feed::frame::Frame;
+use rokko_zone::Revision;
+
+use crate::error::MirrorError;
+use crate::load::SnapshotFile;
+use crate::mirror::Mirror;
+use crate::snapshot::Header;
+
+/// How many octets of frames are read from the disk at once.
+const CHUNK_OCTETS: usize = 256 << 10;
+/// How many such chunks are kept, so that as many followers can catch up side by side.
+const CHUNKS_MAX: usize = 16;
+
+/// What follows a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The frame with the revision after it. It may begin with revisions before.
+    Frame {
+        /// Its last revision.
+        last: Revision,
+        /// Its bytes.
+        bytes: Arc<[u8]>,
+    },
+    /// Nothing yet.
+    Nothing,
+    /// Frames that are not kept any more: a snapshot is needed.
+    TooOld,
+}
+
+/// A frame in memory.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) after: Revision,
+    pub(crate) last: Revision,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// Frames in memory: the newest, and chunks that were read from the disk.
+pub(crate) struct Recent {
+    frames: VecDeque<Held>,
+    octets: usize,
+    octets_max: usize,
+    chunks: VecDeque<Vec<Held>>,
+}
+
+/// A snapshot to be sent.
+#[derive(Clone)]
+pub struct SnapshotSource(SnapshotFile);
+
+impl Recent {
+    pub(crate) fn new(octets_max: usize) -> Self {
+        Self { frames: VecDeque::new(), octets: 0, octets_max, chunks: VecDeque::new() }
+    }
+
+    pub(crate) fn push(&mut self, frame: Held) {
+        self.octets += frame.bytes.len();
+        self.frames.push_back(frame);
+        while self.octets > self.octets_max
+            && let Some(old) = self.frames.pop_front()
+        {
+            self.octets -= old.bytes.len();
+        }
+    }
+
+    fn find(&self, revision: Revision) -> Option<&Held> {
+        let in_order = |frames: &VecDeque<Held>| frames.partition_point(|frame| frame.last <= revision);
+        let newest = self.frames.get(in_order(&self.frames));
+        let chunks = self.chunks.iter().map(|chunk| chunk.get(chunk.partition_point(|frame| frame.last <= revision)));
+        newest.into_iter().chain(chunks.flatten()).find(|frame| frame.after <= revision)
+    }
+}
+
+impl Mirror {
+    /// The frame that leads on from `revision`. Reads the disk if it is not one of the newest.
+    pub fn frame_after(&self, revision: Revision) -> Next {
+        if revision >= self.revision() {
+            return Next::Nothing;
+        }
+        let next = |held: &Held| Next::Frame { last: held.last, bytes: Arc::clone(&held.bytes) };
+        if let Some(held) = self.recent().find(revision) {
+            return next(held);
+        }
+        let range = |bytes: &[u8]| Frame::peek(bytes).ok().map(|head| (head.after, head.last));
+        let Some(frames) = self.log.frames_after(revision, CHUNK_OCTETS, range) else { return Next::TooOld };
+        let chunk: Vec<Held> = frames.into_iter().map(|(after, last, bytes)| Held { after, last, bytes }).collect();
+        let found = chunk.first().map_or(Next::TooOld, next);
+        let mut recent = self.recent();
+        recent.chunks.truncate(CHUNKS_MAX - 1);
+        recent.chunks.push_front(chunk);
+        found
+    }
+
+    /// The newest snapshot that is whole and undamaged; `None` if there is none, and then a compaction makes one.
+    pub fn snapshot(&self) -> Option<SnapshotSource> {
+        let state = self.state();
+        state.snapshots.iter().rev().find(|file| file.is_good && file.header.is_whole()).cloned().map(SnapshotSource)
+    }
+
+    /// The snapshot of one revision, to go on with a transfer.
+    pub fn snapshot_at(&self, revision: Revision) -> Option<SnapshotSource> {
+        let state = self.state();
+        let mut files = state.snapshots.iter().filter(|file| file.is_good && file.header.is_whole());
+        files.find(|file| file.header.revision == revision).cloned().map(SnapshotSource)
+    }
+
+    /// Takes note that a snapshot is damaged: it is not sent any more, and the next compaction replaces it.
+    pub(crate) fn distrust(&self, name: &str) {
+        let mut state = self.state();
+        state.is_stale = true;
+        state.snapshots.iter_mut().filter(|file| file.name == name).for_each(|file| file.is_good = false);
+    }
+}
+
+impl SnapshotSource {
+    /// What the snapshot is.
+    pub fn header(&self) -> &Header {
+        &self.0.header
+    }
+
+    /// A block, header and all. If it is damaged, the mirror takes note.
+    pub fn block(&self, mirror: &Mirror, number: u64) -> Result<Vec<u8>, MirrorError> {
+        let mut buffer = Vec::new();
+        let is_good = usize::try_from(number).is_ok_and(|index| self.0.block(index, &mut buffer).is_some());
+        if is_good {
+            return Ok(buffer);
+        }
+        mirror.distrust(&self.0.name);
+        Err(MirrorError::Block { number })
+    }
+}

@@ -1,0 +1,11 @@
+//! Integration tests of the mirror.
+
+// The attribute tells clippy that helpers are test code too.
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod origin;
+#[cfg(test)]
+mod road;
