@@ -1,15 +1,15 @@
 //! The replication protocol: what a revision changes, and the follower that applies it.
 //!
-//! What goes to other nodes: [`frame`]s, as they are also kept in a mirror's log.
+//! What goes to other nodes: [`frame`]s, as they are also kept in a mirror's log, in [`message`]s.
 //!
 //! Below is the form within one process: frames carry the zones themselves, which share their pages with the sender.
 //! A follower takes frames in order, without a gap, and never goes back; what it has applied is what its catalog answers.
 //!
 //! Pure: no socket, file, clock, randomness, thread or async runtime.
 
-#[allow(dead_code, reason = "messages use the rest")]
 mod codec;
 pub mod frame;
+pub mod message;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
