@@ -3,8 +3,8 @@
 use rokko_zone::{Revision, ShortDigest, ZoneMark};
 
 use super::{
-    Ack, BUCKETS, FROM_POP_OCTETS_MAX, FromPop, Hello, MARKS_MAX, NAMES_MAX, News, POP_NAME_LEN_MAX, PROGRAM_LEN_MAX,
-    Partial, Path, PATH_LEN_MAX, RCODES_MAX, REQUEST_LEN_MAX, RefuseCode, Report, Verified,
+    Ack, BUCKETS, FROM_POP_OCTETS_MAX, FromPop, Hello, MARKS_MAX, NAMES_MAX, News, PATH_LEN_MAX, POP_NAME_LEN_MAX,
+    PROGRAM_LEN_MAX, Partial, Path, RCODES_MAX, REQUEST_LEN_MAX, RefuseCode, Report, Verified,
 };
 use crate::SetId;
 use crate::codec::{DecodeError, Reader, len16, len32, put_octets, put_text};
@@ -37,7 +37,9 @@ impl FromPop {
             FromPop::Sums { revision, sums } => {
                 out.push(6);
                 put_u64s(&[revision.0], &mut out);
-                sums.iter().for_each(|sum| out.extend_from_slice(&sum.to_le_bytes()));
+                for sum in sums {
+                    out.extend_from_slice(&sum.to_le_bytes());
+                }
             }
             FromPop::Marks { revision, more, marks } => {
                 out.push(7);
@@ -182,8 +184,7 @@ impl Verified {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (revision, at_ms, zones, octets) =
-            (Revision(reader.u64()?), reader.u64()?, reader.u64()?, reader.u64()?);
+        let (revision, at_ms, zones, octets) = (Revision(reader.u64()?), reader.u64()?, reader.u64()?, reader.u64()?);
         Ok(Self { revision, at_ms, zones, octets, digest: ShortDigest(reader.array()?) })
     }
 }
@@ -242,15 +243,8 @@ impl News {
 }
 
 impl RefuseCode {
-    const ALL: [Self; 7] = [
-        Self::Version,
-        Self::OtherSet,
-        Self::Ahead,
-        Self::Forked,
-        Self::Busy,
-        Self::Revoked,
-        Self::Protocol,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Version, Self::OtherSet, Self::Ahead, Self::Forked, Self::Busy, Self::Revoked, Self::Protocol];
 
     pub(super) fn octet(self) -> u8 {
         match self {
@@ -270,13 +264,17 @@ impl RefuseCode {
 }
 
 pub(super) fn put_u64s(numbers: &[u64], out: &mut Vec<u8>) {
-    numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+    for number in numbers {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
 }
 
 pub(super) fn put_path(path: &Path, out: &mut Vec<u8>) {
     let path = &path[..path.len().min(PATH_LEN_MAX)];
     out.extend_from_slice(&len16(path.len()));
-    path.iter().for_each(|name| put_text(name, POP_NAME_LEN_MAX, out));
+    for name in path {
+        put_text(name, POP_NAME_LEN_MAX, out);
+    }
 }
 
 pub(super) fn path(reader: &mut Reader<'_>) -> Result<Path, DecodeError> {
@@ -287,7 +285,9 @@ pub(super) fn path(reader: &mut Reader<'_>) -> Result<Path, DecodeError> {
 fn put_names(names: &[rokko_wire::Name], out: &mut Vec<u8>) {
     let names = &names[..names.len().min(NAMES_MAX)];
     out.extend_from_slice(&len16(names.len()));
-    names.iter().for_each(|name| out.extend_from_slice(name.as_bytes()));
+    for name in names {
+        out.extend_from_slice(name.as_bytes());
+    }
 }
 
 fn names(reader: &mut Reader<'_>) -> Result<Vec<rokko_wire::Name>, DecodeError> {

@@ -57,7 +57,9 @@ impl FromServer {
                 out.push(11);
                 let buckets = &buckets[..buckets.len().min(ASKED_BUCKETS_MAX)];
                 out.extend_from_slice(&len16(buckets.len()));
-                buckets.iter().for_each(|bucket| out.extend_from_slice(&bucket.to_le_bytes()));
+                for bucket in buckets {
+                    out.extend_from_slice(&bucket.to_le_bytes());
+                }
             }
             FromServer::Command { path, command } => {
                 out.push(12);
@@ -68,7 +70,9 @@ impl FromServer {
                 out.push(13);
                 let keys = &keys[keys.len().saturating_sub(REVOKED_MAX)..];
                 out.extend_from_slice(&len32(keys.len()));
-                keys.iter().for_each(|key| out.extend_from_slice(key));
+                for key in keys {
+                    out.extend_from_slice(key);
+                }
             }
         }
         out
@@ -184,10 +188,10 @@ mod tests {
     fn examples() -> Vec<FromServer> {
         let (revision, digest) = (Revision(7), ShortDigest([5; 32]));
         let welcome = Welcome { version: 1, set: SetId([3; 16]), head: revision, server_ms: 8, name: "fra1".into() };
-        let start =
-            SnapshotStart { revision, at_ms: 9, digest, zones: 1, blocks: 2, octets: 3, from_block: 2 };
-        let command = |path: &[&str], command| {
-            FromServer::Command { path: path.iter().map(|name| Box::from(*name)).collect(), command }
+        let start = SnapshotStart { revision, at_ms: 9, digest, zones: 1, blocks: 2, octets: 3, from_block: 2 };
+        let command = |path: &[&str], command| FromServer::Command {
+            path: path.iter().map(|name| Box::from(*name)).collect(),
+            command,
         };
         vec![
             FromServer::Welcome(welcome),
