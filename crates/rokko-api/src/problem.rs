@@ -150,6 +150,7 @@ impl From<ControlError> for Problem {
             ControlError::Overloaded => Self::unavailable("overloaded", detail, 1),
             ControlError::Stopping => Self::unavailable("stopping", detail, 5),
             ControlError::Store(error) => store_problem(&error),
+            ControlError::Mirror(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "mirror", detail),
             ControlError::System { .. } => {
                 tracing::error!(error = %chain(&error), "the control plane failed");
                 let detail = "the node failed: its log has the cause";

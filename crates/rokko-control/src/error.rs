@@ -1,5 +1,6 @@
 //! Why the control plane refuses.
 
+use rokko_mirror::MirrorError;
 use rokko_model::{KeyId, Refusal};
 use rokko_store::StoreError;
 use rokko_wire::Name;
@@ -100,6 +101,9 @@ pub enum ControlError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The mirror refused.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     /// The operating system refused what the control plane needs.
     #[error("{doing} failed")]
     System {

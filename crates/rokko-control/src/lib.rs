@@ -1,8 +1,8 @@
 //! The use cases; the sole writer.
 //!
 //! ```text
-//!  submit ──► queue (bounded) ──► writer thread: plan each job on what is current ──► one append ──► feed ──► done
-//!                                 (validate, authorise, number)                   (durable)    (answered)
+//!  submit ──► queue (bounded) ──► writer thread: plan each job on what is current ──► one append ──► mirror ──► done
+//!                                 (validate, authorise, number, digest)           (durable)    (answered)
 //! ```
 //!
 //! Jobs that wait together share one append, so that the cost of making them durable is shared as well.
@@ -15,18 +15,20 @@ mod keys;
 mod options;
 mod plan;
 mod read;
+mod road;
 mod rollback;
 mod statistics;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rokko_feed::Follower;
+use rokko_feed::SetId;
+use rokko_mirror::Mirror;
 use rokko_model::{Request, UnixMillis};
 use rokko_store::Store;
 use rokko_wire::Name;
 use rokko_zone::check::Finding;
-use rokko_zone::{Catalog, Digest, Revision, Serial, Zone};
+use rokko_zone::{Revision, Serial, Zone};
 
 pub use error::ControlError;
 pub use identity::Identity;
@@ -38,11 +40,6 @@ use keys::KeyRing;
 use read::AppliedTimes;
 use statistics::Counters;
 use writer::{Job, Queue};
-
-/// How many zones are put into the catalog at once at the start, at least; and which part of those that are there, as each
-/// time costs something for all of them.
-const LOAD_CHUNK: usize = 50_000;
-const LOAD_PART: usize = 4;
 
 /// What came of one request.
 #[derive(Clone, Debug)]
@@ -65,35 +62,36 @@ pub struct Control(Arc<Shared>);
 
 struct Shared {
     store: Arc<dyn Store>,
-    follower: Arc<Follower>,
+    /// Whose data this is.
+    set: SetId,
+    mirror: Arc<Mirror>,
     options: Options,
     keys: KeyRing,
     queue: Queue,
     counters: Counters,
     applied_times: Mutex<AppliedTimes>,
-    /// The digest of all zones at the last revision.
-    digest: Mutex<Digest>,
     /// Who belongs to the fleet. Locked before `live` where both are.
     registry: Mutex<fleet::Registry>,
     live: Mutex<fleet::Live>,
 }
 
 impl Control {
-    /// Fills the catalog from the store and starts the writer.
-    pub fn open(store: Arc<dyn Store>, catalog: Arc<Catalog>, options: Options) -> Result<Self, ControlError> {
-        let (revision, digest) = load(&*store, &catalog)?;
+    /// Brings the mirror, which this node answers from, to what the store has, and starts the writer.
+    pub fn open(store: Arc<dyn Store>, mirror: Arc<Mirror>, options: Options) -> Result<Self, ControlError> {
+        let set = road::set_id(&*store)?;
+        road::prepare(&*store, &mirror, set)?;
         let keys = KeyRing::load(&*store)?;
         let registry = Mutex::new(fleet::Registry::load(&*store)?);
         let (queue, jobs) = Queue::new(options.limits.queue_max);
         let shared = Arc::new(Shared {
-            follower: Arc::new(Follower::new(catalog, revision)),
+            set,
+            mirror,
             store,
             options,
             keys,
             queue,
             counters: Counters::default(),
             applied_times: Mutex::default(),
-            digest: Mutex::new(digest),
             registry,
             live: Mutex::default(),
         });
@@ -138,6 +136,16 @@ impl Control {
         receive.recv().unwrap_or(Err(ControlError::Stopping))
     }
 
+    /// Whose data this is.
+    pub fn set(&self) -> SetId {
+        self.0.set
+    }
+
+    /// What this node answers from, and PoPs are served from.
+    pub fn mirror(&self) -> &Arc<Mirror> {
+        &self.0.mirror
+    }
+
     /// The time by the control plane's clock.
     pub fn now(&self) -> UnixMillis {
         self.0.now()
@@ -155,28 +163,10 @@ impl Shared {
     }
 
     fn current(&self, name: &Name) -> Option<Zone> {
-        self.follower.catalog().zone(name)
-    }
-
-    fn digest(&self) -> std::sync::MutexGuard<'_, Digest> {
-        self.digest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.mirror.catalog().zone(name)
     }
 
     fn applied_times(&self) -> std::sync::MutexGuard<'_, AppliedTimes> {
         self.applied_times.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn load(store: &dyn Store, catalog: &Catalog) -> Result<(Revision, Digest), ControlError> {
-    let mut digest = Digest::default();
-    let mut chunk = Vec::with_capacity(LOAD_CHUNK);
-    let revision = store.load_all(&mut |zone| {
-        digest.add_zone(zone.view());
-        chunk.push((zone.apex(), Some(zone)));
-        if chunk.len() >= LOAD_CHUNK.max(catalog.len() / LOAD_PART) {
-            catalog.publish(chunk.drain(..));
-        }
-    })?;
-    catalog.publish(chunk);
-    Ok((revision, digest))
 }

@@ -12,6 +12,8 @@ use rokko_zone::{Delta, Digest, Edit, EditError, Revision, Zone, ZonePageChanges
 use crate::contents::{complete, move_serial, only_an_older_serial};
 use crate::{Committed, ControlError, Identity, Shared, rollback};
 
+/// The most octets of the records that one change set touches, before and afterwards together.
+const CHANGE_OCTETS_MAX: usize = 900_000_000;
 /// How many warnings are passed on with one change.
 const WARNINGS_MAX: usize = 100;
 
@@ -27,6 +29,10 @@ pub(crate) struct Planner<'a> {
     metas: HashMap<Name, ZoneMeta>,
     /// The digest of all zones after the commits so far.
     digest: Digest,
+    /// About how many octets the changes of the commits have.
+    octets: usize,
+    /// How many they may have with the job that is being planned.
+    octets_max: usize,
 }
 
 /// The commits of one append, and what they come to.
@@ -53,9 +59,14 @@ pub(crate) struct Step {
 
 impl<'a> Planner<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Result<Self, StoreError> {
-        let (head, digest) = (shared.store.head()?, shared.digest().clone());
+        let (head, digest) = (shared.store.head()?, shared.mirror.digest());
         let (zones, metas) = (HashMap::new(), HashMap::new());
-        Ok(Self { shared, at: shared.now(), head, commits: Vec::new(), zones, metas, digest })
+        Ok(Self { shared, at: shared.now(), head, commits: Vec::new(), zones, metas, digest, octets: 0, octets_max: 0 })
+    }
+
+    /// About how many octets the changes planned so far have.
+    pub(crate) fn octets(&self) -> usize {
+        self.octets
     }
 
     /// What was planned.
@@ -78,7 +89,8 @@ impl<'a> Planner<'a> {
             });
         }
         self.at = self.shared.now();
-        let (commits_before, digest_before) = (self.commits.len(), self.digest.clone());
+        let (commits_before, digest_before, octets_before) = (self.commits.len(), self.digest.clone(), self.octets);
+        self.octets_max = self.octets + CHANGE_OCTETS_MAX;
         let touched: Vec<Name> = requests.iter().map(|request| request.zone().clone()).collect();
         let saved: Vec<_> =
             touched.iter().map(|name| (self.zones.get(name).cloned(), self.metas.get(name).cloned())).collect();
@@ -86,7 +98,7 @@ impl<'a> Planner<'a> {
             requests.into_iter().map(|request| self.request(who, reason, request)).collect();
         if outcome.is_err() {
             self.commits.truncate(commits_before);
-            self.digest = digest_before;
+            (self.digest, self.octets) = (digest_before, octets_before);
             for (name, (zone, meta)) in touched.into_iter().zip(saved) {
                 restore(&mut self.zones, &name, zone);
                 restore(&mut self.metas, &name, meta);
@@ -178,6 +190,11 @@ impl<'a> Planner<'a> {
         if let Some(before) = before.as_ref().filter(|_| delta.is_empty() && meta.is_none()) {
             let (revision, serial) = (before.revision(), Some(before.serial()));
             return Ok(Committed { zone: name, revision, serial, changed: false, warnings: Vec::new() });
+        }
+        self.octets += delta.octets();
+        if self.octets > self.octets_max {
+            let what = format!("the octets of the records that change in {name}");
+            return Err(ControlError::TooLarge { what, limit: CHANGE_OCTETS_MAX as u64 });
         }
         let revision = Revision(self.head.0 + self.commits.len() as u64 + 1);
         let version = before.as_ref().map_or(VersionBefore::Absent, |zone| VersionBefore::At(zone.revision()));

@@ -197,7 +197,7 @@ impl Control {
 
     /// The last revision that this node answers with.
     pub fn applied(&self) -> Revision {
-        self.0.follower.applied()
+        self.0.mirror.revision()
     }
 
     /// Waits until this node answers with a revision; false if that takes longer than `timeout`.

@@ -1,21 +1,24 @@
 //! The one thread that appends.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use rokko_feed::Frame;
 use rokko_model::Request;
-use rokko_store::StoreError;
-use rokko_zone::Revision;
+use rokko_store::{Commit, StoreError};
+use rokko_wire::Name;
+use rokko_zone::{Digest, Revision, Zone};
 
 use crate::plan::{Planned, Planner};
-use crate::{Committed, ControlError, Identity, Shared};
+use crate::{Committed, ControlError, Identity, Shared, road};
 
 /// How many requests share one append at most.
 const BATCH_REQUESTS_MAX: usize = 2000;
+/// An append ends with the job that makes its changes have so many octets.
+const BATCH_OCTETS_MAX: usize = 64 << 20;
 
 type Done = Box<dyn FnOnce(Result<Vec<Committed>, ControlError>) + Send>;
 
@@ -119,21 +122,31 @@ fn gather(first: Job, jobs: &Receiver<Job>, waiting: &mut Option<Job>) -> Vec<Jo
 }
 
 fn carry_out(shared: &Shared, batch: Vec<Job>) {
-    let mut planner = match Planner::new(shared) {
-        Ok(planner) => planner,
-        Err(error) => return refuse_all(shared, batch.into_iter().map(|job| job.done), &error),
-    };
-    let mut planned = Vec::with_capacity(batch.len());
-    for job in batch {
-        match planner.job(&job.who, &job.reason, job.requests) {
-            Ok(outcome) => planned.push((job.done, outcome)),
-            Err(error) => {
-                shared.counters.count_job(false);
-                (job.done)(Err(error));
+    let mut jobs = batch.into_iter().peekable();
+    while jobs.peek().is_some() {
+        let mut planner = match Planner::new(shared) {
+            Ok(planner) => planner,
+            Err(error) => return refuse_all(shared, jobs.map(|job| job.done), &error),
+        };
+        let mut planned = Vec::new();
+        while planner.octets() < BATCH_OCTETS_MAX
+            && let Some(job) = jobs.next()
+        {
+            match planner.job(&job.who, &job.reason, job.requests) {
+                Ok(outcome) => planned.push((job.done, outcome)),
+                Err(error) => {
+                    shared.counters.count_job(false);
+                    (job.done)(Err(error));
+                }
             }
         }
+        finish(shared, planner.finish(), planned);
     }
-    match append(shared, planner.finish()) {
+}
+
+/// Makes what was planned durable, answers with it, and says so.
+fn finish(shared: &Shared, plan: Planned, planned: Vec<(Done, Vec<Committed>)>) {
+    match append(shared, plan) {
         Ok(()) => {
             for (done, outcome) in planned {
                 shared.counters.count_job(true);
@@ -159,10 +172,7 @@ fn append(shared: &Shared, planned: Planned) -> Result<(), StoreError> {
         let what = format!("revision {first} was given where {} had to follow", after.next());
         return Err(StoreError::Damaged { place: "the log".to_owned(), what });
     }
-    *shared.digest() = digest;
-    if let Err(error) = shared.follower.apply(Frame { after, last, zones: zones.into_iter().collect() }) {
-        tracing::error!(%error, "this node does not answer with the newest revision: restart it");
-    }
+    publish(shared, after, &commits, zones, digest);
     let now = shared.now();
     shared.applied_times().push(first, last, now);
     let mut live = shared.live();
@@ -170,6 +180,25 @@ fn append(shared: &Shared, planned: Planned) -> Result<(), StoreError> {
         live.committed(Revision(first.0 + index as u64), commit.digest, now);
     }
     Ok(())
+}
+
+/// Answers with what was appended.
+fn publish(shared: &Shared, after: Revision, commits: &[Commit], zones: HashMap<Name, Option<Zone>>, digest: Digest) {
+    let stale = |error: &dyn std::fmt::Display| {
+        tracing::error!("this node does not answer with the newest revision: restart it: {error}");
+    };
+    let frame = match road::frame(shared.set, after, commits) {
+        Ok(frame) => frame,
+        Err(error) => return stale(&error),
+    };
+    match shared.mirror.publish(frame, zones, digest) {
+        Ok(published) => {
+            if let Err(error) = published.logged {
+                tracing::warn!("the mirror's log has a gap, which the next start fills from the store: {error}");
+            }
+        }
+        Err(error) => stale(&error),
+    }
 }
 
 fn refuse_all(shared: &Shared, jobs: impl Iterator<Item = Done>, error: &StoreError) {

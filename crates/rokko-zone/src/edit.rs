@@ -137,6 +137,12 @@ impl Delta {
         self
     }
 
+    /// About how many octets its binary form has.
+    pub fn octets(&self) -> usize {
+        let contents = |contents: &Option<Contents>| contents.as_ref().map_or(2, |contents| contents.octets() + 6);
+        self.changes.iter().map(|c| c.owner.as_bytes().len() + 2 + contents(&c.before) + contents(&c.after)).sum()
+    }
+
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

@@ -70,7 +70,11 @@ impl Server {
     pub(crate) fn start_with(limits: Limits, tls: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("store.sqlite")).unwrap();
-        let control = Control::open(Arc::new(store), Arc::new(Catalog::new(1)), Options::default()).unwrap();
+        let disk = rokko_mirror::Folder::open(&folder.path().join("mirror")).unwrap();
+        let (mirror, _) =
+            rokko_mirror::Mirror::open(Arc::new(disk), Arc::new(Catalog::new(1)), rokko_mirror::Options::default())
+                .unwrap();
+        let control = Control::open(Arc::new(store), Arc::new(mirror), Options::default()).unwrap();
         let key = control.ensure_administrator(None).unwrap().unwrap();
         let extra = Arc::new(|out: &mut String| out.push_str("# TYPE rokko_test gauge\nrokko_test 7\n"));
         let state = ApiState::new(control.clone(), folder.path().join("backups"), extra);

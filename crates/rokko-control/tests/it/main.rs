@@ -37,7 +37,11 @@ impl Node {
             clock: Arc::new(move || UnixMillis(clock.load(Ordering::Relaxed))),
             ..Options::default()
         };
-        let control = Control::open(store, Arc::clone(&catalog), options).unwrap();
+        let disk = rokko_mirror::Folder::open(&folder.path().join("mirror")).unwrap();
+        let lazy =
+            rokko_mirror::Options { durability: rokko_mirror::Durability::Lazy, ..rokko_mirror::Options::default() };
+        let (mirror, _) = rokko_mirror::Mirror::open(Arc::new(disk), Arc::clone(&catalog), lazy).unwrap();
+        let control = Control::open(store, Arc::new(mirror), options).unwrap();
         Self { folder: Some(folder), control, catalog, clock_ms }
     }
 

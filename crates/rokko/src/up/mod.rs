@@ -1,7 +1,7 @@
 //! `rokko up`: one node in one process.
 //!
 //! ```text
-//! store ──► control ──► catalog ──► answers ──► network       HTTP API ──► control
+//! store ──► control ──► mirror ──► answers ──► network       HTTP API ──► control
 //! ```
 //!
 //! A stop goes the other way: the API finishes its requests, the network its queries, control what is queued.
@@ -11,6 +11,7 @@ mod api;
 mod banner;
 mod demo;
 mod dns;
+pub(crate) mod keep;
 mod log;
 mod metrics;
 pub(crate) mod node;

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use rokko_answer::RateTable;
 use rokko_control::{Control, Options};
+use rokko_mirror::{Durability, Mirror};
 use rokko_store::{SqliteStore, Store};
-use rokko_zone::Catalog;
 use tokio::runtime::Runtime;
 
 use super::api::ApiServer;
 use super::banner::Started;
 use super::dns::DnsShared;
+use super::keep::{self, Compactor};
 use super::secrets::Secrets;
 use super::{admin, chain, demo, metrics, unix_s};
 use crate::config::Config;
@@ -33,6 +34,8 @@ pub(crate) struct Node {
     net: rokko_net::Server,
     api: ApiServer,
     control: Control,
+    mirror: Arc<Mirror>,
+    compactor: Compactor,
 }
 
 impl Node {
@@ -41,8 +44,10 @@ impl Node {
         let start = Instant::now();
         let config = Config { net: usable_addresses(&config), ..config };
         let store = open_store(&config.data_dir)?;
-        let catalog = Arc::new(Catalog::new(random_seed()?));
-        let control = open_control(Arc::clone(&store), Arc::clone(&catalog), &config)?;
+        // The store has all that the mirror has.
+        let (mirror, _) = keep::open(&config.data_dir, Durability::Lazy)?;
+        let control = open_control(Arc::clone(&store), Arc::clone(&mirror), &config)?;
+        let compactor = Compactor::start(Arc::clone(&mirror))?;
         let key = admin::ensure(&control, &config.data_dir)?;
         if demo {
             demo::make(&control)?;
@@ -54,7 +59,7 @@ impl Node {
             Some(entries) => Some(RateTable::new(entries, [random_seed()?, random_seed()?])),
             None => None,
         };
-        let dns = Arc::new(DnsShared::new(catalog, config.answer.clone(), secrets.secrets, rates));
+        let dns = Arc::new(DnsShared::new(Arc::clone(mirror.catalog()), config.answer.clone(), secrets.secrets, rates));
         let net = rokko_net::Server::start(config.net.clone(), |thread| dns.handler(thread))
             .map_err(|error| Failure::failed(chain(&error)))?;
         let (answers, counters) = (Arc::clone(&dns), net.counters());
@@ -73,7 +78,7 @@ impl Node {
             fingerprint: api.fingerprint(),
             key,
         };
-        Ok((Self { config, store, secrets, dns, net, api, control }, started))
+        Ok((Self { config, store, secrets, dns, net, api, control, mirror, compactor }, started))
     }
 
     /// Takes over what can change while the node runs, and says what needs a restart.
@@ -116,6 +121,12 @@ impl Node {
         self.api.stop(runtime);
         self.net.stop(grace);
         self.control.stop();
+        self.compactor.stop();
+        if let Err(error) = self.mirror.sync() {
+            tracing::warn!(
+                "the mirror could not be written to the disk; the next start mends it from the store: {error}"
+            );
+        }
     }
 }
 
@@ -134,10 +145,10 @@ pub(crate) fn open_store(data_dir: &Path) -> Result<Arc<dyn Store>, Failure> {
     Ok(Arc::new(store))
 }
 
-/// Starts the control plane over a store.
-pub(crate) fn open_control(store: Arc<dyn Store>, catalog: Arc<Catalog>, config: &Config) -> Result<Control, Failure> {
+/// Starts the control plane over a store and the mirror beside it.
+pub(crate) fn open_control(store: Arc<dyn Store>, mirror: Arc<Mirror>, config: &Config) -> Result<Control, Failure> {
     let options = Options { defaults: config.zone_defaults.clone(), limits: config.limits, ..Options::default() };
-    Control::open(store, catalog, options)
+    Control::open(store, mirror, options)
         .map_err(|error| Failure::failed(format!("cannot start the control plane: {}", chain(&error))))
 }
 

@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rokko_control::{Committed, Control, ControlError, Identity};
+use rokko_mirror::Durability;
 use rokko_model::{Expect, Request, ZoneMeta};
+use rokko_zone::Revision;
 use rokko_zone::file::Severity;
-use rokko_zone::{Catalog, Revision};
 
 use super::{Done, Order, Outcome, Prepared};
 use crate::config;
 use crate::failure::{Failure, Kind};
-use crate::up::{chain, node};
+use crate::up::{chain, keep, node};
 
 /// The control plane over a store that no node has open.
 pub(super) struct LocalTarget {
@@ -25,8 +26,8 @@ impl LocalTarget {
         // Whoever may write the data folder may import any number at once.
         config.limits.requests_max = usize::MAX;
         let store = node::open_store(data_dir)?;
-        let catalog = Arc::new(Catalog::new(node::random_seed()?));
-        let control = node::open_control(store, catalog, &config)?;
+        let (mirror, _) = keep::open(data_dir, Durability::Lazy)?;
+        let control = node::open_control(store, Arc::clone(&mirror), &config)?;
         Ok(Self { control, who: Identity::local() })
     }
 

@@ -1,0 +1,89 @@
+//! The mirror of a node: opening it, and keeping its log short.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rokko_mirror::{Durability, Folder, Mirror, OpenReport, Options};
+use rokko_zone::Catalog;
+
+use super::node::random_seed;
+use crate::failure::Failure;
+
+/// The mirror's folder in the data folder.
+const FOLDER: &str = "mirror";
+/// How often it is looked whether the log has become long.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many octets of a new snapshot are written before the thread looks whether it has to stop.
+const STEP_OCTETS: u64 = 4 << 20;
+/// How long the next try waits after one that failed, such as for a full disk.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Opens the mirror in a data folder and fills a new catalog from it. Damage is reported in the log, and mended by whoever
+/// feeds the mirror.
+pub(crate) fn open(data_dir: &Path, durability: Durability) -> Result<(Arc<Mirror>, OpenReport), Failure> {
+    let path = data_dir.join(FOLDER);
+    let failed = |error: &dyn std::error::Error| {
+        Failure::failed(format!("cannot open the mirror in {}: {}", path.display(), super::chain(error)))
+    };
+    let folder = Folder::open(&path).map_err(|error| failed(&error))?;
+    let catalog = Arc::new(Catalog::new(random_seed()?));
+    let options = Options { durability, seed: random_seed()?, ..Options::default() };
+    let (mirror, report) = Mirror::open(Arc::new(folder), catalog, options).map_err(|error| failed(&error))?;
+    if !report.damages.is_empty() {
+        for damage in &report.damages.list {
+            tracing::error!("the mirror in {} is damaged: {damage}", path.display());
+        }
+        if report.damages.more > 0 {
+            tracing::error!("the mirror in {} has {} more damages", path.display(), report.damages.more);
+        }
+    }
+    Ok((Arc::new(mirror), report))
+}
+
+/// A thread that writes a new snapshot when the mirror's log has become long.
+pub(crate) struct Compactor {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Compactor {
+    pub(crate) fn start(mirror: Arc<Mirror>) -> Result<Self, Failure> {
+        let (stop, stopped) = channel();
+        let work = move || {
+            let mut wait = LOOK_EVERY;
+            while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                wait = LOOK_EVERY;
+                if !mirror.wants_compaction() {
+                    continue;
+                }
+                if let Err(error) = compact(&mirror, || stopped.try_recv().is_ok()) {
+                    tracing::warn!("a new snapshot of the mirror could not be written: {error}");
+                    wait = RETRY_AFTER;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("rokko-compact".to_owned()).spawn(work);
+        let thread = thread.map_err(|error| Failure::io("start the thread of the mirror", &error))?;
+        Ok(Self { stop, thread })
+    }
+
+    pub(crate) fn stop(self) {
+        // The thread is gone only if it panicked, and that was reported.
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}
+
+fn compact(mirror: &Arc<Mirror>, must_stop: impl Fn() -> bool) -> Result<(), rokko_mirror::MirrorError> {
+    let Some(mut compaction) = mirror.start_compaction()? else { return Ok(()) };
+    while !compaction.step(STEP_OCTETS)? {
+        if must_stop() {
+            return Ok(());
+        }
+    }
+    tracing::info!(revision = %compaction.revision(), "the mirror has a new snapshot");
+    Ok(())
+}
