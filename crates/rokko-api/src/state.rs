@@ -21,18 +21,25 @@ const TURNS: u64 = 256;
 /// Appends Prometheus text of the rest of the program, such as the DNS counters, without the closing `# EOF`.
 pub type ExtraMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
 
+/// A token that was made.
+pub struct MadeToken {
+    /// Its text.
+    pub text: String,
+    /// The hash of its secret, which is kept.
+    pub hash: String,
+}
+
 /// What serves the PoPs of this node.
 pub trait FleetLink: Send + Sync {
-    /// The text of a token; `address` is where the PoP reaches this node if not where it listens. An error says what is
-    /// wrong with the address.
+    /// Makes a token. `address` is where the PoP reaches this node if not where it listens. An error says what is wrong with
+    /// the name or the address.
     fn token(
         &self,
         name: &str,
         relay: bool,
-        secret: &[u8; 32],
         expires_at: UnixMillis,
         address: Option<&str>,
-    ) -> Result<String, String>;
+    ) -> Result<MadeToken, String>;
 
     /// Has every PoP verify all that it serves from.
     fn verify(&self);

@@ -70,8 +70,8 @@ struct Shared {
     queue: Queue,
     counters: Counters,
     applied_times: Mutex<AppliedTimes>,
-    /// Who belongs to the fleet. Locked before `live` where both are.
-    registry: Mutex<fleet::Registry>,
+    /// Who belongs to the fleet.
+    registry: fleet::Kept,
     live: Mutex<fleet::Live>,
 }
 
@@ -81,7 +81,7 @@ impl Control {
         let set = road::set_id(&*store)?;
         road::prepare(&*store, &mirror, set)?;
         let keys = KeyRing::load(&*store)?;
-        let registry = Mutex::new(fleet::Registry::load(&*store)?);
+        let registry = fleet::Kept::load(&*store)?;
         let (queue, jobs) = Queue::new(options.limits.queue_max);
         let shared = Arc::new(Shared {
             set,

@@ -115,15 +115,17 @@ pub(super) async fn token(
 ) -> Result<(StatusCode, Answer<Token>), Problem> {
     let link = link(&state)?;
     let good_for_ms = asked.good_for_s.map_or(TOKEN_MS_DEFAULT, |seconds| seconds.saturating_mul(1000));
-    let made = task::read(&state.control, move |control| {
-        let (secret, expires_at) = control.open_fleet_token(&who, &asked.name, asked.relay, good_for_ms)?;
-        Ok((asked, secret, expires_at))
-    });
-    let (asked, secret, expires_at) = made.await?;
+    let expires_at = UnixMillis(state.control.now().0.saturating_add(good_for_ms));
     let token = link
-        .token(&asked.name, asked.relay, &secret, expires_at, asked.address.as_deref())
-        .map_err(|detail| Problem::unprocessable("bad-address", detail))?;
-    Ok((StatusCode::CREATED, Answer(Token { token, name: asked.name, expires_at: timestamp::to_text(expires_at) })))
+        .token(&asked.name, asked.relay, expires_at, asked.address.as_deref())
+        .map_err(|detail| Problem::unprocessable("bad-token", detail))?;
+    let name = asked.name.clone();
+    let opened = task::read(&state.control, move |control| {
+        control.open_fleet_token(&who, &token.hash, &asked.name, asked.relay, expires_at)?;
+        Ok(token.text)
+    });
+    let token = opened.await?;
+    Ok((StatusCode::CREATED, Answer(Token { token, name, expires_at: timestamp::to_text(expires_at) })))
 }
 
 /// Drain a PoP, or end that.

@@ -3,7 +3,7 @@
 use rokko_model::{Permission, UnixMillis};
 use rokko_zone::{Revision, ShortDigest};
 
-use super::{Live, PopChange, PopRecord, PopReport, PopStatus, Registry, Verified};
+use super::{JoinRefusal, Live, PopChange, PopRecord, PopReport, PopStatus, Registry, Verified};
 use crate::{Control, ControlError, Identity};
 
 /// How long a token is good if nothing is said, in milliseconds.
@@ -12,42 +12,65 @@ pub const TOKEN_MS_DEFAULT: u64 = 3_600_000;
 pub const TOKEN_MS_MAX: u64 = 30 * 86_400_000;
 
 impl Control {
-    /// Opens a token, with which one PoP can join once under this name. Returns its secret, which is kept nowhere.
+    /// Opens a token, with which one PoP can join once under this name. `hash` is that of its secret, which is kept nowhere.
     pub fn open_fleet_token(
         &self,
         who: &Identity,
+        hash: &str,
         name: &str,
         relay: bool,
-        good_for_ms: u64,
-    ) -> Result<([u8; 32], UnixMillis), ControlError> {
+        expires_at: UnixMillis,
+    ) -> Result<(), ControlError> {
         who.scope.allows(Permission::Administer)?;
-        if good_for_ms > TOKEN_MS_MAX {
+        let now = self.now();
+        if expires_at.0 > now.0 + TOKEN_MS_MAX {
             let what = "the time that a token is good, in milliseconds,".to_owned();
             return Err(ControlError::TooLarge { what, limit: TOKEN_MS_MAX });
         }
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret)
-            .map_err(|error| ControlError::System { doing: "reading entropy", source: error.into() })?;
-        let now = self.now();
-        let expires_at = UnixMillis(now.0 + good_for_ms);
-        self.change_registry(|registry| registry.open_token(&secret, name, relay, expires_at, now))?;
-        Ok((secret, expires_at))
+        self.change_registry(|registry| registry.open_token(hash, name, relay, expires_at, now))
     }
 
-    /// Takes a PoP into the fleet for a token's secret; `None`: the token is not good (any more).
-    pub fn join_fleet(&self, secret: &[u8; 32], key: &str) -> Result<Option<PopRecord>, ControlError> {
+    /// Takes a PoP into the fleet that shows a token's secret with this hash; `key` is the hash of its public key.
+    pub fn join_fleet(&self, hash: &str, key: &str) -> Result<Result<PopRecord, JoinRefusal>, ControlError> {
         let now = self.now();
-        let joined = self.change_registry(|registry| Ok(registry.join(secret, key, now)))?;
-        if let Some(record) = &joined {
-            tracing::info!(pop = record.name, relay = record.relay, "a PoP has joined the fleet");
-            self.0.live().forget(&record.name);
+        let joined = self.change_registry(|registry| Ok(registry.join(hash, key, now)))?;
+        match &joined {
+            Ok(record) => {
+                tracing::info!(pop = record.name, relay = record.relay, "a PoP has joined the fleet");
+                self.0.live().forget(&record.name);
+            }
+            Err(refusal) => tracing::warn!(?refusal, "a node that wanted to join the fleet was refused"),
         }
         Ok(joined)
     }
 
-    /// The PoP with this name and public key, unless it was put out of the fleet.
-    pub fn fleet_member(&self, name: &str, key: &str) -> Option<PopRecord> {
-        self.0.registry().member(name, key).cloned()
+    /// Notes a certificate that a PoP was given.
+    pub fn certificate_issued(
+        &self,
+        name: &str,
+        fingerprint: &str,
+        expires_at: UnixMillis,
+    ) -> Result<(), ControlError> {
+        let now = self.now();
+        self.change_registry(|registry| {
+            registry.issued(name, fingerprint, expires_at, now);
+            Ok(())
+        })
+    }
+
+    /// Whether a certificate with this name in it opens nothing (any more). Does not wait for a disk.
+    pub fn is_revoked(&self, name: &str, fingerprint: &str) -> bool {
+        self.0.registry.current().is_revoked(name, fingerprint)
+    }
+
+    /// The hashes of all certificates that were revoked.
+    pub fn revoked_certificates(&self) -> Vec<String> {
+        self.0.registry.current().revoked().map(str::to_owned).collect()
+    }
+
+    /// What is kept of a PoP.
+    pub fn pop_record(&self, name: &str) -> Option<PopRecord> {
+        self.0.registry.current().pops.get(name).cloned()
     }
 
     /// Puts a PoP out of the fleet, for good.
@@ -63,31 +86,25 @@ impl Control {
         self.change_pop(name, |record| record.drained = drained)
     }
 
-    /// The public keys of PoPs that were put out of the fleet.
-    pub fn revoked_keys(&self) -> Vec<String> {
-        let registry = self.0.registry();
-        registry.pops.values().filter(|record| record.revoked_at.is_some()).map(|record| record.key.clone()).collect()
-    }
-
     /// All PoPs by name and how they are.
     pub fn fleet(&self, who: &Identity) -> Result<Vec<PopStatus>, ControlError> {
         who.scope.allows(Permission::Administer)?;
         let (head, now) = (self.applied(), self.now());
-        let (registry, live) = (self.0.registry(), self.0.live());
+        let (registry, live) = (self.0.registry.current(), self.0.live());
         Ok(registry.pops.values().map(|record| live.status(record, head, now)).collect())
     }
 
     /// The last revision that this node and every PoP answers with that is heard of and not drained.
     pub fn in_sync(&self) -> Revision {
         let (local, now) = (self.applied(), self.now());
-        let (registry, live) = (self.0.registry(), self.0.live());
+        let (registry, live) = (self.0.registry.current(), self.0.live());
         live.in_sync(registry.pops.values(), local, now)
     }
 
     /// What each PoP has of a revision.
     pub(crate) fn pop_changes(&self, revision: Revision) -> Vec<PopChange> {
         let now = self.now();
-        let (registry, live) = (self.0.registry(), self.0.live());
+        let (registry, live) = (self.0.registry.current(), self.0.live());
         let members = registry.pops.values().filter(|record| record.revoked_at.is_none());
         members.map(|record| live.progress(record, revision, now)).collect()
     }
@@ -164,20 +181,11 @@ impl Control {
         &self,
         change: impl FnOnce(&mut Registry) -> Result<T, ControlError>,
     ) -> Result<T, ControlError> {
-        let mut current = self.0.registry();
-        let mut changed = current.clone();
-        let outcome = change(&mut changed)?;
-        changed.save(&*self.0.store)?;
-        *current = changed;
-        Ok(outcome)
+        self.0.registry.change(&*self.0.store, change)
     }
 }
 
 impl crate::Shared {
-    pub(crate) fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     pub(crate) fn live(&self) -> std::sync::MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -209,8 +209,14 @@ mod tests {
     use super::*;
 
     fn record(name: &str) -> PopRecord {
-        let (key, joined_at) = (String::new(), UnixMillis(0));
-        PopRecord { name: name.to_owned(), key, relay: false, joined_at, drained: false, revoked_at: None }
+        PopRecord {
+            name: name.to_owned(),
+            relay: false,
+            joined_at: UnixMillis(0),
+            drained: false,
+            revoked_at: None,
+            certificates: BTreeMap::new(),
+        }
     }
 
     #[test]

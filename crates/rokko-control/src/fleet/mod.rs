@@ -14,7 +14,7 @@ pub use control::{TOKEN_MS_DEFAULT, TOKEN_MS_MAX};
 pub use registry::POP_NAME_LEN_MAX;
 
 pub(crate) use live::Live;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Kept, Registry};
 
 /// A PoP that was not heard of for so long, in milliseconds, is unreachable.
 pub const UNREACHABLE_AFTER_MS: u64 = 5_000;
@@ -26,8 +26,6 @@ pub const DIFFERENCES_MAX: usize = 1_000;
 pub struct PopRecord {
     /// Its name within the fleet.
     pub name: String,
-    /// The SHA-256 hash of its public key in hexadecimal.
-    pub key: String,
     /// Whether it may serve the feed to others.
     #[serde(default)]
     pub relay: bool,
@@ -39,6 +37,20 @@ pub struct PopRecord {
     /// When it was put out of the fleet.
     #[serde(default)]
     pub revoked_at: Option<UnixMillis>,
+    /// The SHA-256 hashes of its certificates in hexadecimal that have not expired, and when they do.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, UnixMillis>,
+}
+
+/// Why a token is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRefusal {
+    /// There is no such token.
+    Unknown,
+    /// Another node has used it.
+    Used,
+    /// Its time is over.
+    Expired,
 }
 
 /// What a PoP says of itself, about once a second.

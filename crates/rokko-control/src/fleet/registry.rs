@@ -1,12 +1,14 @@
 //! Who belongs to the fleet; durable.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use rokko_model::UnixMillis;
 use rokko_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::PopRecord;
+use super::{JoinRefusal, PopRecord};
 use crate::ControlError;
 
 /// The most characters of a PoP's name.
@@ -15,14 +17,21 @@ pub const POP_NAME_LEN_MAX: usize = 63;
 const SETTING: &str = "fleet";
 /// The most tokens that can be open at once.
 const TOKENS_MAX: usize = 10_000;
+/// How long a token is remembered after its end, so that whoever uses it then is told why it is not good.
+const TOKEN_KEPT_MS: u64 = 86_400_000;
+/// How long a certificate is remembered after its end: it could still be used to ask for a new one.
+const EXPIRED_KEPT_MS: u64 = 2 * 365 * 86_400_000;
 
 /// All that is kept of the fleet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Registry {
     pub(crate) pops: BTreeMap<String, PopRecord>,
-    /// Open tokens by the hash of their secret.
+    /// Tokens by the hash of their secret, until they expire.
     #[serde(default)]
     tokens: BTreeMap<String, Token>,
+    /// Certificates that are no longer good, and when they expire.
+    #[serde(default)]
+    revoked: BTreeMap<String, UnixMillis>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,10 +39,42 @@ struct Token {
     name: String,
     relay: bool,
     expires_at: UnixMillis,
+    /// The hash of the public key of who has used it.
+    used_by: Option<String>,
+}
+
+/// The registry, read without a lock and changed by one at a time.
+pub(crate) struct Kept {
+    current: ArcSwap<Registry>,
+    changing: Mutex<()>,
+}
+
+impl Kept {
+    pub(crate) fn load(store: &dyn Store) -> Result<Self, ControlError> {
+        Ok(Self { current: ArcSwap::from_pointee(Registry::load(store)?), changing: Mutex::new(()) })
+    }
+
+    pub(crate) fn current(&self) -> Arc<Registry> {
+        self.current.load_full()
+    }
+
+    /// Makes a change durable and then known.
+    pub(crate) fn change<T>(
+        &self,
+        store: &dyn Store,
+        change: impl FnOnce(&mut Registry) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Registry::clone(&self.current.load());
+        let outcome = change(&mut changed)?;
+        changed.save(store)?;
+        self.current.store(changed.into());
+        Ok(outcome)
+    }
 }
 
 impl Registry {
-    pub(crate) fn load(store: &dyn Store) -> Result<Self, ControlError> {
+    fn load(store: &dyn Store) -> Result<Self, ControlError> {
         let Some(text) = store.setting(SETTING)? else { return Ok(Self::default()) };
         let damaged = |error: serde_json::Error| StoreError::Damaged {
             place: "the list of PoPs".to_owned(),
@@ -42,7 +83,7 @@ impl Registry {
         Ok(serde_json::from_slice(&text).map_err(damaged)?)
     }
 
-    pub(crate) fn save(&self, store: &dyn Store) -> Result<(), ControlError> {
+    fn save(&self, store: &dyn Store) -> Result<(), ControlError> {
         let text = serde_json::to_vec(self).map_err(|error| StoreError::Backend {
             doing: "writing the list of PoPs".to_owned(),
             source: Box::new(error),
@@ -50,49 +91,74 @@ impl Registry {
         Ok(store.put_setting(SETTING, &text)?)
     }
 
-    /// Opens a token for a PoP that is not there yet, or that lost its certificate.
+    /// Opens a token, given the hash of its secret, for a PoP that is not there yet, or that lost its certificate.
     pub(crate) fn open_token(
         &mut self,
-        secret: &[u8; 32],
+        hash: &str,
         name: &str,
         relay: bool,
         expires_at: UnixMillis,
         now: UnixMillis,
     ) -> Result<(), ControlError> {
         check_name(name)?;
-        self.tokens.retain(|_, token| token.expires_at > now && token.name != name);
+        self.tokens.retain(|_, token| token.expires_at.0 + TOKEN_KEPT_MS > now.0 && token.name != name);
         if self.tokens.len() >= TOKENS_MAX {
             let (what, limit) = ("the number of open tokens".to_owned(), TOKENS_MAX as u64);
             return Err(ControlError::TooLarge { what, limit });
         }
-        self.tokens.insert(hash_of(secret), Token { name: name.to_owned(), relay, expires_at });
+        let token = Token { name: name.to_owned(), relay, expires_at, used_by: None };
+        self.tokens.insert(hash.to_owned(), token);
         Ok(())
     }
 
-    /// Uses a token up; the PoP with this public key is part of the fleet from then on.
-    pub(crate) fn join(&mut self, secret: &[u8; 32], key: &str, now: UnixMillis) -> Option<PopRecord> {
-        let token = self.tokens.remove(&hash_of(secret)).filter(|token| token.expires_at > now)?;
-        let (name, relay) = (token.name, token.relay);
-        let record = PopRecord {
-            name: name.clone(),
-            key: key.to_owned(),
-            relay,
-            joined_at: now,
-            drained: false,
-            revoked_at: None,
-        };
-        self.pops.insert(name, record.clone());
-        Some(record)
+    /// Uses a token up: whoever has the public key is part of the fleet from then on, and certificates that were given out for
+    /// its name before are not good any more. The same key may come again, since it may have missed the answer.
+    pub(crate) fn join(&mut self, hash: &str, key: &str, now: UnixMillis) -> Result<PopRecord, JoinRefusal> {
+        let token = self.tokens.get_mut(hash).ok_or(JoinRefusal::Unknown)?;
+        if token.expires_at <= now {
+            return Err(JoinRefusal::Expired);
+        }
+        match &token.used_by {
+            Some(other) if other != key => return Err(JoinRefusal::Used),
+            Some(_) => {}
+            None => {
+                token.used_by = Some(key.to_owned());
+                let record = PopRecord {
+                    name: token.name.clone(),
+                    relay: token.relay,
+                    joined_at: now,
+                    drained: false,
+                    revoked_at: None,
+                    certificates: BTreeMap::new(),
+                };
+                if let Some(before) = self.pops.insert(token.name.clone(), record) {
+                    self.revoked.extend(before.certificates);
+                }
+            }
+        }
+        self.pops.get(&token.name).cloned().ok_or(JoinRefusal::Unknown)
     }
 
-    /// The PoP with this name and public key, unless it was put out.
-    pub(crate) fn member(&self, name: &str, key: &str) -> Option<&PopRecord> {
-        self.pops.get(name).filter(|record| record.key == key && record.revoked_at.is_none())
+    /// Notes a certificate that a PoP was given.
+    pub(crate) fn issued(&mut self, name: &str, fingerprint: &str, expires_at: UnixMillis, now: UnixMillis) {
+        self.revoked.retain(|_, expires_at| expires_at.0 + EXPIRED_KEPT_MS > now.0);
+        if let Some(record) = self.pops.get_mut(name) {
+            record.certificates.retain(|_, expires_at| expires_at.0 + EXPIRED_KEPT_MS > now.0);
+            record.certificates.insert(fingerprint.to_owned(), expires_at);
+        }
     }
-}
 
-fn hash_of(secret: &[u8; 32]) -> String {
-    blake3::hash(secret).to_hex().to_string()
+    /// Whether a certificate with this name in it opens nothing.
+    pub(crate) fn is_revoked(&self, name: &str, fingerprint: &str) -> bool {
+        let is_out = self.pops.get(name).is_none_or(|record| record.revoked_at.is_some());
+        is_out || self.revoked.contains_key(fingerprint)
+    }
+
+    /// All certificates that were revoked and have not expired long ago.
+    pub(crate) fn revoked(&self) -> impl Iterator<Item = &str> {
+        let out = self.pops.values().filter(|record| record.revoked_at.is_some());
+        out.flat_map(|record| record.certificates.keys()).chain(self.revoked.keys()).map(String::as_str)
+    }
 }
 
 /// Names go into certificates and metrics.
@@ -110,21 +176,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_joins_once_and_in_time() {
-        let (mut registry, now) = (Registry::default(), UnixMillis(1000));
-        let (one, late, other) = ([1; 32], [2; 32], [3; 32]);
-        registry.open_token(&one, "fra-1", true, UnixMillis(2000), now).unwrap();
-        registry.open_token(&late, "nyc-1", false, UnixMillis(2000), now).unwrap();
-        assert!(registry.join(&other, "k", now).is_none());
-        assert_eq!(
-            registry.join(&one, "k", now).map(|record| (record.name, record.relay)),
-            Some(("fra-1".to_owned(), true))
-        );
-        assert!(registry.join(&one, "k2", now).is_none());
-        assert!(registry.join(&late, "k", UnixMillis(2000)).is_none());
-        assert!(registry.member("fra-1", "k").is_some() && registry.member("fra-1", "k2").is_none());
+    fn a_token_joins_one_key_and_in_time() {
+        let (mut registry, now, end) = (Registry::default(), UnixMillis(1000), UnixMillis(2000));
+        registry.open_token("one", "fra-1", true, end, now).unwrap();
+        registry.open_token("late", "nyc-1", false, end, now).unwrap();
+        assert_eq!(registry.join("other", "k", now), Err(JoinRefusal::Unknown));
+        let joined = registry.join("one", "k", now).unwrap();
+        assert_eq!((joined.name.as_str(), joined.relay), ("fra-1", true));
+        assert_eq!(registry.join("one", "k", now), Ok(joined));
+        assert_eq!(registry.join("one", "k2", now), Err(JoinRefusal::Used));
+        assert_eq!(registry.join("late", "k", end), Err(JoinRefusal::Expired));
         for bad in ["", "A", "a_b", "-a", "a.b", &"a".repeat(64)] {
-            assert!(registry.open_token(&one, bad, false, UnixMillis(2000), now).is_err(), "{bad}");
+            assert!(registry.open_token("x", bad, false, end, now).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_joins_anew_makes_the_old_certificate_useless() {
+        let (mut registry, now, end) = (Registry::default(), UnixMillis(1000), UnixMillis(2000));
+        registry.open_token("one", "fra-1", false, end, now).unwrap();
+        registry.join("one", "k", now).unwrap();
+        registry.issued("fra-1", "c1", end, now);
+        assert!(!registry.is_revoked("fra-1", "c1") && registry.is_revoked("nyc-1", "c1"));
+        registry.open_token("two", "fra-1", false, end, now).unwrap();
+        registry.join("two", "k2", now).unwrap();
+        registry.issued("fra-1", "c2", end, now);
+        assert!(registry.is_revoked("fra-1", "c1") && !registry.is_revoked("fra-1", "c2"));
+        registry.pops.get_mut("fra-1").unwrap().revoked_at = Some(now);
+        assert!(registry.is_revoked("fra-1", "c2"));
+        assert_eq!(registry.revoked().collect::<Vec<_>>(), ["c2", "c1"]);
     }
 }
