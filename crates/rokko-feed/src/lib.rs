@@ -7,9 +7,13 @@
 //!
 //! Pure: no socket, file, clock, randomness, thread or async runtime.
 
+pub mod audit;
+mod clock;
 mod codec;
+pub mod follow;
 pub mod frame;
 pub mod message;
+pub mod serve;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rokko_wire::Name;
 use rokko_zone::{Catalog, Revision, Zone};
 
+pub use clock::Clock;
 pub use codec::DecodeError;
 pub use frame::SetId;
 

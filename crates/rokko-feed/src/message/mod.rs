@@ -21,7 +21,7 @@ pub const FROM_POP_OCTETS_MAX: usize = 2 << 20;
 pub const FROM_SERVER_OCTETS_MAX: usize = BLOCK_OCTETS_MAX + 64;
 /// The most octets of a snapshot's block: a page is never cut.
 pub const BLOCK_OCTETS_MAX: usize = PAGE_LEN_MAX + (1 << 20);
-/// The most octets of a frame or of a zone's image in one message.
+/// The most octets of a frame in one message.
 pub const PART_OCTETS_MAX: usize = 1 << 20;
 /// The most zones that one message asks for or names.
 pub const NAMES_MAX: usize = 1_000;
@@ -131,8 +131,10 @@ pub enum FromServer {
         server_ms: u64,
         /// The last revision that it has.
         head: Revision,
+        /// How long ago it heard from the control node, in milliseconds; 0 from the control node itself.
+        age_ms: u64,
     },
-    /// A part of the image of a zone, at most [`PART_OCTETS_MAX`] octets.
+    /// A part of the image of a zone, cut between pieces of it, at most [`BLOCK_OCTETS_MAX`] octets.
     ZoneImage {
         /// The revision at which the zone is so; all frames up to it were sent.
         revision: Revision,
@@ -152,6 +154,9 @@ pub enum FromServer {
     AskSums,
     /// The PoP is to send the marks of the zones in these buckets, at most [`ASKED_BUCKETS_MAX`].
     AskZones(Vec<u16>),
+    /// The PoP is to ask for those of its zones whose names have these hashes, at most [`NAMES_MAX`]: the server has no such
+    /// zones.
+    AskNames(Vec<u64>),
     /// Something to do for the PoP at the end of the path, the receiver if it is empty.
     Command {
         /// The names of the relays after the receiver, and of the PoP.
@@ -340,4 +345,21 @@ pub struct SnapshotStart {
     pub octets: u64,
     /// The first block that follows.
     pub from_block: u64,
+}
+
+impl RefuseCode {
+    /// What it means, for a person.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Version => "the two programs speak different versions of the feed: update the older one",
+            Self::OtherSet => "the data here are another control plane's",
+            Self::Ahead => {
+                "the control plane does not have the last revisions that are here: was it restored from a backup?"
+            }
+            Self::Forked => "the control plane has another history than the one that led to the data here",
+            Self::Busy => "the server cannot serve the feed now",
+            Self::Revoked => "this node was put out of the fleet",
+            Self::Protocol => "a message that the protocol does not allow",
+        }
+    }
 }

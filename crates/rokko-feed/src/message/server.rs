@@ -4,8 +4,8 @@ use rokko_zone::{Revision, ShortDigest};
 
 use super::pop::{path, put_path, put_u64s};
 use super::{
-    ASKED_BUCKETS_MAX, BLOCK_OCTETS_MAX, CHAIN_LEN_MAX, Command, FROM_SERVER_OCTETS_MAX, FromServer, PART_OCTETS_MAX,
-    POP_NAME_LEN_MAX, REVOKED_MAX, RefuseCode, SnapshotStart, TEXT_LEN_MAX, Welcome,
+    ASKED_BUCKETS_MAX, BLOCK_OCTETS_MAX, CHAIN_LEN_MAX, Command, FROM_SERVER_OCTETS_MAX, FromServer, NAMES_MAX,
+    PART_OCTETS_MAX, POP_NAME_LEN_MAX, REVOKED_MAX, RefuseCode, SnapshotStart, TEXT_LEN_MAX, Welcome,
 };
 use crate::SetId;
 use crate::codec::{DecodeError, Reader, len16, len32, put_octets, put_text};
@@ -37,9 +37,9 @@ impl FromServer {
                 put_octets(bytes, &mut out);
             }
             FromServer::SnapshotEnd => out.push(6),
-            FromServer::Ping { server_ms, head } => {
+            FromServer::Ping { server_ms, head, age_ms } => {
                 out.push(7);
-                put_u64s(&[*server_ms, head.0], &mut out);
+                put_u64s(&[*server_ms, head.0, *age_ms], &mut out);
             }
             FromServer::ZoneImage { revision, more, bytes } => {
                 out.push(8);
@@ -60,6 +60,12 @@ impl FromServer {
                 for bucket in buckets {
                     out.extend_from_slice(&bucket.to_le_bytes());
                 }
+            }
+            FromServer::AskNames(names) => {
+                out.push(14);
+                let names = &names[..names.len().min(NAMES_MAX)];
+                out.extend_from_slice(&len16(names.len()));
+                put_u64s(names, &mut out);
             }
             FromServer::Command { path, command } => {
                 out.push(12);
@@ -97,11 +103,11 @@ impl FromServer {
                 bytes: reader.octets(BLOCK_OCTETS_MAX, "octets in a block")?.to_vec(),
             },
             6 => FromServer::SnapshotEnd,
-            7 => FromServer::Ping { server_ms: reader.u64()?, head: Revision(reader.u64()?) },
+            7 => FromServer::Ping { server_ms: reader.u64()?, head: Revision(reader.u64()?), age_ms: reader.u64()? },
             8 => FromServer::ZoneImage {
                 revision: Revision(reader.u64()?),
                 more: reader.flag("part of an image")?,
-                bytes: part(&mut reader)?,
+                bytes: reader.octets(BLOCK_OCTETS_MAX, "octets in a part")?.to_vec(),
             },
             9 => FromServer::ZoneGone { revision: Revision(reader.u64()?), zone: reader.name()? },
             10 => FromServer::AskSums,
@@ -113,6 +119,10 @@ impl FromServer {
             13 => {
                 let count = reader.count32(REVOKED_MAX, "revoked keys")?;
                 FromServer::Revoked((0..count).map(|_| reader.array()).collect::<Result<_, _>>()?)
+            }
+            14 => {
+                let count = reader.count16(NAMES_MAX, "names of zones")?;
+                FromServer::AskNames((0..count).map(|_| reader.u64()).collect::<Result<_, _>>()?)
             }
             _ => return Err(DecodeError::Invalid("kind of message to a PoP")),
         };
@@ -200,11 +210,12 @@ mod tests {
             FromServer::SnapshotStart(start),
             FromServer::SnapshotBlock { index: 4, bytes: vec![9; 100] },
             FromServer::SnapshotEnd,
-            FromServer::Ping { server_ms: 5, head: revision },
+            FromServer::Ping { server_ms: 5, head: revision, age_ms: 6 },
             FromServer::ZoneImage { revision, more: false, bytes: vec![1] },
             FromServer::ZoneGone { revision, zone: "a.example.".parse().unwrap() },
             FromServer::AskSums,
             FromServer::AskZones(vec![0, 65_535]),
+            FromServer::AskNames(vec![1 << 63]),
             command(&["a", "b"], Command::Verify),
             command(&[], Command::Drain(true)),
             command(&["a"], Command::Certificate(vec![1, 2])),
