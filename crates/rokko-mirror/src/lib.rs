@@ -17,6 +17,7 @@ mod audit;
 mod compact;
 pub mod disk;
 pub mod error;
+pub mod feed;
 mod history;
 mod install;
 mod load;
