@@ -13,7 +13,7 @@ use crate::edns::OptReply;
 use crate::rate::{Limited, Limiter, Suppression};
 use crate::reply::Reply;
 use crate::resolve::{Outcome, Resolution, Scratch, zone_of};
-use crate::settings::{Client, Settings, Transport};
+use crate::settings::{Client, Service, Settings, Transport};
 use crate::{CookieSecrets, Counters, RateClass, RateTable, Shed, chaos};
 
 /// The octets of a question behind its name: type and class.
@@ -355,6 +355,8 @@ impl Work<'_> {
                 _ => (Rcode::NOTAUTH, Some(Ede::NOT_AUTHORITATIVE)),
             },
             Task::Zones(question) => match zone_of(self.catalog, &self.scratch.name, question.qtype) {
+                _ if self.settings.service == Service::Suspended => (Rcode::SERVFAIL, Some(Ede::NOT_READY)),
+                None if self.settings.service == Service::Incomplete => (Rcode::SERVFAIL, Some(Ede::NOT_READY)),
                 None => (Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
                 Some(zone) => {
                     *self.apex_len = zone.apex_bytes().len();

@@ -32,4 +32,4 @@ pub use counters::{Counters, QTYPES_COUNTED, RCODES_COUNTED};
 pub use rate::{
     Prefix, RATE_CLASSES, RATE_ENTRIES_MAX, RATE_ENTRIES_MIN, RATE_MAX, RateClass, RateLimits, RateTable, Shed,
 };
-pub use settings::{AnyPolicy, Client, CookieMode, Settings, Transport};
+pub use settings::{AnyPolicy, Client, CookieMode, Service, Settings, Transport};

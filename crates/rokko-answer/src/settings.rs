@@ -51,6 +51,8 @@ pub struct Settings {
     /// How many responses over UDP a client prefix gets, where the answerer has a table to count them
     /// ([`Answerer::with_rate_table`](crate::Answerer::with_rate_table)).
     pub rate: RateLimits,
+    /// What the server can answer for.
+    pub service: Service,
 }
 
 impl Default for Settings {
@@ -66,8 +68,21 @@ impl Default for Settings {
             cname_chain_max: 20,
             extended_errors: true,
             rate: RateLimits::default(),
+            service: Service::default(),
         }
     }
+}
+
+/// What a server can answer for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// All its zones are there.
+    #[default]
+    Full,
+    /// Zones may be missing: a name that is in no zone is answered with SERVFAIL, so that clients ask another server.
+    Incomplete,
+    /// The zones are too old to be answered with: everything is SERVFAIL.
+    Suspended,
 }
 
 /// What a query came over.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use std::path::Path;
 
-use rokko_answer::{Answerer, AnyPolicy, CookieMode, CookieSecrets, Settings};
+use rokko_answer::{Answerer, AnyPolicy, CookieMode, CookieSecrets, Service, Settings};
 use rokko_zone::{Catalog, CatalogReader, Zone};
 
 use crate::exchange::{Query, ask, hex};
@@ -113,6 +113,13 @@ fn set(settings: &mut Settings, line: &str) {
         "extended_errors" => settings.extended_errors = value.parse().unwrap(),
         "udp_payload_max" => settings.udp_payload_max = value.parse().unwrap(),
         "cookies" => settings.cookies = if value == "off" { CookieMode::Off } else { CookieMode::Respond },
+        "service" => {
+            settings.service = match value {
+                "incomplete" => Service::Incomplete,
+                "suspended" => Service::Suspended,
+                _ => Service::Full,
+            }
+        }
         "any" => {
             settings.any = match value {
                 "one" => AnyPolicy::OneRrset,
