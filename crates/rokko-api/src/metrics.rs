@@ -12,7 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rokko_control::Control;
+use rokko_control::fleet::{PopState, PopStatus};
+use rokko_control::{Control, Identity};
 
 /// The route's name of requests that no route matches.
 pub const NO_ROUTE: &str = "none";
@@ -113,6 +114,55 @@ pub(crate) fn write_control(control: &Control, zones: Option<u64>, head: Option<
     gauge("rokko_zones", "Zones in the store", zones);
     gauge("rokko_revision", "The last durable revision", head);
     gauge("rokko_applied_revision", "The last revision that is answered", Some(control.applied().0));
+    gauge(
+        "rokko_fleet_insync_revision",
+        "The last revision that all PoPs have that are heard of",
+        Some(control.in_sync().0),
+    );
+    write_fleet(control, out);
+}
+
+/// The fleet as the control node sees it, a line for each PoP.
+fn write_fleet(control: &Control, out: &mut String) {
+    let pops = control.fleet(&Identity::local()).unwrap_or_default();
+    let pops: Vec<&PopStatus> = pops.iter().filter(|pop| pop.state != PopState::Revoked).collect();
+    let mut family = |name: &str, help: &str, value: &dyn Fn(&PopStatus) -> Option<String>| {
+        write!(out, "# HELP {name} {help}.\n# TYPE {name} gauge\n").expect("writing to a string does not fail");
+        for pop in &pops {
+            if let Some(value) = value(pop) {
+                writeln!(out, "{name}{{pop=\"{}\"}} {value}", pop.record.name)
+                    .expect("writing to a string does not fail");
+            }
+        }
+    };
+    let flag = |value: bool| Some(u8::from(value).to_string());
+    let seconds = |ms: u64| Some(Duration::from_millis(ms).as_secs_f64().to_string());
+    family("rokko_fleet_pop_up", "Whether the PoP is heard of", &|pop| {
+        flag(!matches!(pop.state, PopState::Unreachable | PopState::Expected))
+    });
+    family("rokko_fleet_pop_ahead", "Whether the PoP has revisions that the log has not", &|pop| {
+        flag(pop.state == PopState::Ahead)
+    });
+    family("rokko_fleet_pop_revision", "The last revision that the PoP answers with", &|pop| {
+        Some(pop.revision.0.to_string())
+    });
+    family("rokko_fleet_pop_lag_revisions", "By how many revisions the PoP lags", &|pop| Some(pop.lag.to_string()));
+    family("rokko_fleet_pop_lag_seconds", "For how long the PoP has lagged", &|pop| seconds(pop.lag_ms));
+    family("rokko_fleet_pop_age_seconds", "How old the PoP's data is, as it says", &|pop| {
+        seconds(pop.report.as_ref()?.age_ms)
+    });
+    family("rokko_fleet_pop_digest_good", "Whether the digest of all that the PoP answers with is right", &|pop| {
+        flag(pop.digest_good?)
+    });
+    family("rokko_fleet_pop_zones_missing", "Zones that the PoP cannot answer for", &|pop| {
+        Some(pop.report.as_ref()?.zones_missing.to_string())
+    });
+    family("rokko_fleet_pop_drained", "Whether the PoP is drained", &|pop| flag(pop.record.drained));
+    family(
+        "rokko_fleet_pop_certificate_expires_seconds",
+        "When the PoP's certificate expires, in seconds since 1970",
+        &|pop| Some((pop.report.as_ref()?.certificate_expires.0 / 1000).to_string()),
+    );
 }
 
 fn write_metric(out: &mut String, name: &str, help: &str, kind: &str, value: &str) {
