@@ -186,7 +186,7 @@ impl Authority {
     }
 }
 
-/// A request for a certificate (PKCS #10, RFC 2986), signed by the key that it is for.
+/// A request for a certificate (RFC 2986), signed by the key that it is for.
 pub struct SigningRequest(CertificateSigningRequestParams);
 
 impl SigningRequest {

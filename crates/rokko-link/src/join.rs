@@ -1,7 +1,7 @@
 //! How a node joins: it shows the secret of a token and gets a certificate for its own key.
 //!
 //! Over TLS whose server is checked against the digest in the token, one message each way. The node's: version (1 octet, 1) · secret
-//! (32 octets) · signing request (PKCS #10 in DER, to the end). The answer: 0 · set id (16 octets) · the node's certificate and the
+//! (32 octets) · signing request (RFC 2986, in DER, to the end). The answer: 0 · set id (16 octets) · the node's certificate and the
 //! authority's, each with its length before it (2 octets, network order); or 1 · code (1 octet), see [`JoinRefusal`].
 
 use std::path::Path;
