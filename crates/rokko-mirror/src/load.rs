@@ -198,3 +198,121 @@ fn walk(file: &dyn DiskFile, header: &Header) -> Vec<u64> {
     places
 }
 
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use rokko_feed::SetId;
+    use rokko_wire::{Name, Rtype};
+    use rokko_zone::image::image;
+    use rokko_zone::{Digest, Rrset, Ttl};
+
+    use super::*;
+    use crate::sim::SimDisk;
+    use crate::snapshot::BLOCK_OCTETS;
+    use crate::write::Writer;
+
+    const NAME: &str = "snapshot";
+
+    /// A zone with so many names of 250 octets.
+    fn zone(number: usize, names: usize) -> Zone {
+        let apex: Name = format!("z{number}.").parse().unwrap();
+        let rrset = |name: usize| Rrset {
+            owner: format!("n{name}.z{number}.").parse().unwrap(),
+            rtype: Rtype::TXT,
+            ttl: Ttl::from_wire(60),
+            rdatas: vec![vec![7; 250].into()],
+        };
+        Zone::build(&apex, Revision(5), (0..names).map(rrset)).unwrap()
+    }
+
+    fn write(zones: &[Zone]) -> SimDisk {
+        let disk = SimDisk::new(1);
+        let mut digest = Digest::default();
+        let mut writer = Writer::create(Arc::new(disk.clone()), "partial".to_owned()).unwrap();
+        for zone in zones {
+            digest.add_zone(zone.view());
+            writer.zone(zone.view()).unwrap();
+        }
+        let (set, revision, expected) = (SetId([1; 16]), Revision(5), digest.short());
+        let mut header = Header { set, revision, at_ms: 9, zones: 0, blocks: 0, octets: 0, expected, digest };
+        writer.close_blocks(&mut header).unwrap();
+        assert!(header.is_whole());
+        writer.finish(&header, NAME).unwrap();
+        disk
+    }
+
+    /// The images of all zones that can be read, and whether damage was reported.
+    fn read(disk: &SimDisk, threads: usize) -> (HashMap<Name, Vec<u8>>, Damages) {
+        let mut damages = Damages::default();
+        let Some(file) = SnapshotFile::open(disk, NAME, Revision(5), &mut damages).unwrap() else {
+            return (HashMap::new(), damages);
+        };
+        let mut sinks = vec![Vec::new(); threads];
+        let mut closures: Vec<_> = sinks.iter_mut().map(|sink| |zone: Zone| sink.push(zone)).collect();
+        let passed = file.read_all(&mut closures);
+        drop(closures);
+        damages.extend(passed.damages);
+        let zones: Vec<Zone> = sinks.into_iter().flatten().collect();
+        assert_eq!(zones.len() as u64, passed.zones);
+        (zones.into_iter().map(|zone| (zone.apex(), image(zone.view()))).collect(), damages)
+    }
+
+    fn images(zones: &[Zone]) -> HashMap<Name, Vec<u8>> {
+        zones.iter().map(|zone| (zone.apex(), image(zone.view()))).collect()
+    }
+
+    #[test]
+    fn zones_of_all_sizes_come_back() {
+        // Zones that fill blocks, that span several, and that end right with one.
+        let sizes = [1, 3, 1500, 0, 2, 4000, 1, 900, 900, 1];
+        let zones: Vec<Zone> = sizes.iter().enumerate().map(|(number, &size)| zone(number, size)).collect();
+        let disk = write(&zones);
+        assert!(disk.contents(NAME).unwrap().len() > 6 * BLOCK_OCTETS);
+        for threads in [1, 3] {
+            let (back, damages) = read(&disk, threads);
+            assert!(damages.list.is_empty() && back == images(&zones));
+        }
+        assert_eq!(read(&write(&[]), 1), (HashMap::new(), Damages::default()));
+    }
+
+    #[test]
+    fn a_damaged_block_costs_what_it_has_a_part_of() {
+        let zones: Vec<Zone> = (0..40).map(|number| zone(number, 40 + number * 10)).collect();
+        let disk = write(&zones);
+        let len = disk.contents(NAME).unwrap().len();
+        let good = images(&zones);
+        for at in (HEADER_LEN..len - HEADER_LEN - 100).step_by(100_000) {
+            disk.flip(NAME, at, 8);
+            let (back, damages) = read(&disk, 2);
+            assert!(damages.list.iter().all(|damage| damage.what == Fault::Block) && !damages.is_empty());
+            assert!(back.len() < good.len() && back.len() > good.len() / 2, "{}", back.len());
+            assert!(back.iter().all(|(name, image)| good[name] == *image));
+            disk.flip(NAME, at, 8);
+        }
+        assert_eq!(read(&disk, 2).0, good);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_seen() {
+        let zones: Vec<Zone> = (0..4).map(|number| zone(number, number)).collect();
+        let (disk, good) = (write(&zones), images(&zones));
+        let bytes = disk.contents(NAME).unwrap();
+        for at in 0..bytes.len() {
+            disk.flip(NAME, at, 1 << (at % 8));
+            let (back, damages) = read(&disk, 1);
+            assert!(!damages.is_empty(), "octet {at}");
+            assert!(back.iter().all(|(name, image)| good[name] == *image), "octet {at}");
+            // There are two headers, and blocks are found without the list of their places.
+            let is_block = (HEADER_LEN..bytes.len() - HEADER_LEN - 12).contains(&at);
+            assert_eq!(back == good, !is_block, "octet {at}");
+            disk.flip(NAME, at, 1 << (at % 8));
+        }
+        for len in 0..bytes.len() {
+            disk.put(NAME, &bytes[..len]);
+            let (back, damages) = read(&disk, 1);
+            assert!(!damages.is_empty() && back.iter().all(|(name, image)| good[name] == *image), "{len} octets");
+        }
+    }
+}

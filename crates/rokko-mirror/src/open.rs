@@ -229,12 +229,19 @@ impl Opening<'_> {
         let size = file.size().map_err(failed("reading", name))?;
         let len = if is_needed { size } else { HEADER_LEN as u64 };
         let len = usize::try_from(len).map_err(|error| failed("reading", name)(std::io::Error::other(error)))?;
-        let bytes = read(&*file, 0, len).unwrap_or_else(|_| {
-            self.report.damages.push(name, 0, Fault::Unreadable);
-            Vec::new()
-        });
-        let Some(header) = self.segment_header(after, name, &bytes, next.is_none())? else {
-            self.junk.push(name.to_owned());
+        let mut bytes = self.read_segment(&*file, name, len);
+        let version = |source| MirrorError::Version { file: name.to_owned(), source };
+        let is_right = |header: &Header| header.after == after;
+        let mut found = Header::decode(&bytes).map_err(version)?.filter(is_right);
+        if found.is_none() {
+            bytes = self.read_segment(&*file, name, usize::try_from(size).unwrap_or(len));
+            found = self.recover_header(after, name, &bytes, next.is_none());
+            // A full or broken disk leaves it as it is, to be found out again at the next start.
+            let _ = found.map(|header| file.write_at(&header.encode(), 0).and_then(|()| file.sync()));
+        }
+        let Some(header) = found else {
+            // Its name may be wanted for the next segment. A file that can't be removed is overwritten then.
+            let _ = self.disk.remove(name);
             self.chain.floor = next.unwrap_or(self.position.revision);
             self.needs_new_segment |= next.is_none();
             return Ok(());
@@ -250,19 +257,15 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn segment_header(
-        &mut self,
-        after: Revision,
-        name: &str,
-        bytes: &[u8],
-        is_last: bool,
-    ) -> Result<Option<Header>, MirrorError> {
-        let version = |source| MirrorError::Version { file: name.to_owned(), source };
-        let found = Header::decode(bytes).map_err(version)?.filter(|header| header.after == after);
-        if found.is_some() {
-            return Ok(found);
-        }
-        let recovered = self.set.and_then(|set| Header::recover(bytes, set, after));
+    fn read_segment(&mut self, file: &dyn DiskFile, name: &str, len: usize) -> Vec<u8> {
+        read(file, 0, len).unwrap_or_else(|_| {
+            self.report.damages.push(name, 0, Fault::Unreadable);
+            Vec::new()
+        })
+    }
+
+    fn recover_header(&mut self, after: Revision, name: &str, bytes: &[u8], is_last: bool) -> Option<Header> {
+        let recovered = Header::recover(bytes, self.set, after);
         // A segment is made durable before its first record, so one without any may be unfinished.
         let is_unfinished = is_last && bytes.len() <= HEADER_LEN;
         let fault = match recovered {
@@ -272,7 +275,7 @@ impl Opening<'_> {
         };
         self.report.damages.push(name, 0, fault);
         self.needs_new_segment |= is_last;
-        Ok(recovered)
+        recovered
     }
 
     /// Applies a segment's records.
@@ -280,6 +283,8 @@ impl Opening<'_> {
         let header = segment.header;
         let mut work = Work::new(self.catalog, self.position.clone());
         let mut images = ImageReader::default();
+        // A snapshot begins a segment, so what was repaired in segments before it is in it.
+        let repairs_count = self.report.snapshot.is_none_or(|base| header.after >= base);
         for item in Records::new(bytes, &header) {
             match item {
                 Item::Record { offset, kind, body } => {
@@ -289,6 +294,7 @@ impl Opening<'_> {
                     }
                     match kind {
                         Kind::Frame => self.frame(&mut work, segment, offset as u64, body)?,
+                        _ if !repairs_count => {}
                         Kind::Images => {
                             let mut zones = Vec::new();
                             if images.read(body, &mut |zone| zones.push(zone)).is_err() {

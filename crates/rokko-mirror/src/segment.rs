@@ -5,6 +5,7 @@
 //! pass for one. A record also says how far the segment was durable when it was written. So the end of a write that a
 //! crash tore is told from octets that were damaged later.
 
+use rokko_feed::frame::Frame;
 use rokko_zone::Revision;
 
 use crate::{SetId, error::VersionError};
@@ -100,11 +101,19 @@ impl Header {
         Ok(Some(Self { set, after: Revision(u64_at(header, 28)), marker: u64_at(header, 36) }))
     }
 
-    /// What a damaged header most likely was: the first record has the marker, too. `None` if no record confirms it.
-    pub fn recover(bytes: &[u8], set: SetId, after: Revision) -> Option<Self> {
+    /// What a damaged header most likely was: the first record has the marker, too, and frames have the set. `None` if no
+    /// record confirms it.
+    pub fn recover(bytes: &[u8], set: Option<SetId>, after: Revision) -> Option<Self> {
         let marker = u64::from_le_bytes(*bytes.get(HEADER_LEN..)?.first_chunk()?);
         record_at(bytes, marker, HEADER_LEN)?;
-        Some(Self { set, after, marker })
+        let header = Self { set: SetId([0; 16]), after, marker };
+        let set = set.or_else(|| {
+            Records::new(bytes, &header).find_map(|item| match item {
+                Item::Record { kind: Kind::Frame, body, .. } => Frame::peek(body).ok().map(|head| head.set),
+                _ => None,
+            })
+        });
+        Some(Self { set: set?, ..header })
     }
 
     /// Appends a record. `synced` is how many octets of the segment are durable by now.
@@ -255,7 +264,7 @@ mod tests {
     fn records_come_back() {
         let (bytes, starts) = segment();
         assert_eq!(Header::decode(&bytes), Ok(Some(HEADER)));
-        assert_eq!(Header::recover(&bytes, HEADER.set, HEADER.after), Some(HEADER));
+        assert_eq!(Header::recover(&bytes, Some(HEADER.set), HEADER.after), Some(HEADER));
         let kinds = [Kind::Frame, Kind::Images, Kind::Gone];
         for ((item, start), expected) in Records::new(&bytes, &HEADER).zip(starts).zip(kinds) {
             assert!(matches!(item, Item::Record { offset, kind, .. } if offset == start && kind == expected));

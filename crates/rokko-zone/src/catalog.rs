@@ -340,7 +340,9 @@ impl CatalogReader {
 
     /// Lets go of one part of the view, which is empty from then on until that part changes and the view is refreshed.
     pub fn let_go(&mut self, part: usize) {
-        if let Some(table) = self.tables.get_mut(part) {
+        if let Some(table) = self.tables.get_mut(part)
+            && table.zones > 0
+        {
             *table = Arc::new(Table::with_room_for(0));
         }
     }

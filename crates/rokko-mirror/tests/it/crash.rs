@@ -86,7 +86,7 @@ fn nothing_acknowledged_is_lost_whenever_the_power_fails() {
         let (mirror, _) = open_with(&disk, small.clone());
         all.check(&mirror);
     }
-    assert!(steps > 100, "{steps}");
+    assert!(steps > 80, "{steps}");
 }
 
 #[test]

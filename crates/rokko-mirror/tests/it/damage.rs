@@ -29,16 +29,21 @@ fn folder(files: &BTreeMap<String, Vec<u8>>) -> SimDisk {
     disk
 }
 
+/// Places in a file: all of a log, and some of a snapshot, all of whose octets have tests of their own.
+fn places(name: &str, len: usize) -> impl Iterator<Item = usize> {
+    (0..len).step_by(if name.ends_with("rkl") { 1 } else { 37 })
+}
+
 /// Opens a damaged mirror; what it serves was true once, and it can be brought up to what is true now. Returns whether
 /// anything was reported and the revision that was served at first.
-fn survive(origin: &Origin, disk: &SimDisk, what: &str) -> (bool, Revision) {
+fn survive(origin: &Origin, disk: &SimDisk, what: &str, heals: bool) -> (bool, Revision) {
     let (mirror, report) = open(disk);
     origin.check_each(&mirror);
     let revision = report.revision;
-    if report.is_whole {
-        origin.check(&mirror);
-    }
     assert!(report.is_whole || !report.damages.is_empty(), "{what}: {report:?}");
+    if !heals {
+        return (!report.damages.list.is_empty(), revision);
+    }
     origin.bring_up(&mirror);
     if mirror.wants_compaction() {
         compact(&mirror);
@@ -57,14 +62,14 @@ fn every_flipped_bit_is_seen_and_put_right() {
         for (name, bytes) in &files {
             // What only an older start would need is looked at when it is needed.
             let is_needed = Some(name) == newest || files.keys().filter(|name| name.ends_with("rkl")).next_back() == Some(name);
-            for at in 0..bytes.len() {
+            for at in places(name, bytes.len()) {
                 let disk = folder(&files);
                 assert!(disk.flip(name, at, 1 << (at % 8)));
                 let what = format!("{name} octet {at} of {} with {snapshots} snapshots", bytes.len());
-                let (reported, revision) = survive(&origin, &disk, &what);
+                let (reported, revision) = survive(&origin, &disk, &what, at % 3 == 0);
                 assert!(reported || !is_needed, "{what}: not reported");
                 // The last frame alone can't be told from a write that was not finished.
-                assert!(revision.0 + 2 >= origin.revision().0 || snapshots == 0 || snapshots == 1, "{what}: {revision}");
+                assert!(revision.0 + 2 >= origin.revision().0 || snapshots == 1 && name.ends_with("rks"), "{what}: {revision}");
             }
         }
     }
@@ -75,17 +80,17 @@ fn a_file_cut_anywhere_is_seen_and_put_right() {
     for snapshots in [0, 1, 2] {
         let (origin, files) = small(snapshots);
         for (name, bytes) in &files {
-            for len in 0..bytes.len() {
+            for len in places(name, bytes.len()) {
                 let disk = folder(&files);
                 disk.put(name, &bytes[..len]);
-                survive(&origin, &disk, &format!("{name} cut to {len} with {snapshots} snapshots"));
+                survive(&origin, &disk, &format!("{name} cut to {len} with {snapshots} snapshots"), len % 3 == 0);
             }
             let disk = folder(&files);
             disk.put(name, &[&bytes[..], b"more"].concat());
-            survive(&origin, &disk, &format!("{name} with more at its end"));
+            survive(&origin, &disk, &format!("{name} with more at its end"), true);
             let disk = folder(&files);
             disk.take(name);
-            survive(&origin, &disk, &format!("without {name}"));
+            survive(&origin, &disk, &format!("without {name}"), true);
         }
     }
 }

@@ -136,11 +136,11 @@ fn followers_are_told_and_find_every_frame() {
 #[test]
 fn compaction_goes_on_beside_changes() {
     let disk = SimDisk::new(1);
-    let mut origin = Origin::new(6, 200, 20);
-    let (mirror, _) = open_with(&disk, Options { compaction_octets_min: 50_000, ..options() });
+    let mut origin = Origin::new(6, 2000, 20);
+    let (mirror, _) = open_with(&disk, Options { compaction_octets_min: 2_000_000, ..options() });
     assert!(!mirror.wants_compaction() && mirror.start_compaction().unwrap().is_none());
     while !mirror.wants_compaction() {
-        mirror.apply(&[origin.frame(5)]).unwrap();
+        mirror.apply(&[origin.frame(50)]).unwrap();
     }
     let at = origin.revision();
     let mut compaction = mirror.start_compaction().unwrap().unwrap();
