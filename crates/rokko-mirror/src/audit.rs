@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rokko_zone::{CatalogReader, Digest, Revision, ShortDigest, ZoneMark};
+use rokko_zone::{CatalogReader, Digest, Revision, ShortDigest, ZoneMark, ZoneRef};
 
 use crate::mirror::Mirror;
 
@@ -92,7 +92,7 @@ impl View {
     pub fn names(&self, hashes: &BTreeSet<u64>) -> Vec<rokko_wire::Name> {
         let zones = (0..CatalogReader::PARTS).flat_map(|part| self.reader.zones_in(part));
         let wanted = zones.filter(|zone| hashes.contains(&ZoneMark::name_of(zone.apex_bytes())));
-        wanted.map(|zone| zone.apex()).collect()
+        wanted.map(ZoneRef::apex).collect()
     }
 
     fn each_mark(&self, mut each: impl FnMut(ZoneMark)) {

@@ -6,7 +6,7 @@ use rokko_zone::{CatalogReader, Revision};
 
 use crate::error::{MirrorError, failed};
 use crate::load::SnapshotFile;
-use crate::mirror::{Mirror, State};
+use crate::mirror::{End, Mirror, State};
 use crate::snapshot::Header;
 use crate::write::Writer;
 
@@ -33,7 +33,7 @@ impl Mirror {
         let (revision, octets) =
             state.snapshots.last().map_or((Revision(0), 0), |file| (file.header.revision, file.header.octets));
         let log = self.log.octets_after(revision);
-        state.is_stale || state.has_log_gap || log > self.options.compaction_octets_min.max(octets / 4)
+        state.is_stale || state.end == End::Gap || log > self.options.compaction_octets_min.max(octets / 4)
     }
 
     /// Begins a compaction at the revision that is served now, and a new log segment with it. `None` while there is one
@@ -45,7 +45,7 @@ impl Mirror {
         };
         let revision = state.position.revision;
         self.log.rotate(&mut state.tip, set, revision)?;
-        (state.must_rotate, state.has_log_gap) = (false, false);
+        state.end = End::Open;
         let name = format!("compaction-{:020}.partial", revision.0);
         let writer = Writer::create(Arc::clone(&self.disk), name.clone())?;
         state.is_compacting = true;
@@ -120,7 +120,9 @@ impl State {
         self.junk.extend(Vec::into_iter(old).map(|file: SnapshotFile| file.name));
         while let Some(name) = self.junk.last() {
             match mirror.disk.remove(name) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed("removing", name)(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(failed("removing", name)(error));
+                }
                 _ => self.junk.pop(),
             };
         }

@@ -193,4 +193,3 @@ impl Damages {
         self.more == 0 && self.list.iter().all(|damage| damage.what == Fault::Unfinished)
     }
 }
-

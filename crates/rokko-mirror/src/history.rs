@@ -86,8 +86,7 @@ impl Mirror {
             return next(held);
         }
         let range = |bytes: &[u8]| Frame::peek(bytes).ok().map(|head| (head.after, head.last));
-        let Some(frames) = self.log.frames_after(revision, CHUNK_OCTETS, range) else { return Next::TooOld };
-        let chunk: Vec<Held> = frames.into_iter().map(|(after, last, bytes)| Held { after, last, bytes }).collect();
+        let Some(chunk) = self.log.frames_after(revision, CHUNK_OCTETS, range) else { return Next::TooOld };
         let found = chunk.first().map_or(Next::TooOld, next);
         let mut recent = self.recent();
         recent.chunks.truncate(CHUNKS_MAX - 1);

@@ -12,7 +12,7 @@ use crate::error::{MirrorError, failed};
 use crate::history::Recent;
 use crate::load::Sink;
 use crate::log::revision_in;
-use crate::mirror::Mirror;
+use crate::mirror::{End, Mirror};
 use crate::snapshot::{BLOCK_HEADER_LEN, BlockHeader, HEADER_LEN, Header, open_block};
 use crate::work::Position;
 use crate::write::Writer;
@@ -71,8 +71,10 @@ impl Mirror {
     /// The transfer that was not finished, if there is one.
     pub fn partial(&self) -> Option<Partial> {
         self.partials().into_iter().filter_map(|(revision, name)| self.read_partial(revision, &name)).next_back().map(
-            |(header, _, places)| {
-                Partial { revision: header.revision, digest: header.expected, blocks: places.len() as u64 - 1 }
+            |(header, _, places)| Partial {
+                revision: header.revision,
+                digest: header.expected,
+                blocks: places.len() as u64 - 1,
             },
         )
     }
@@ -89,7 +91,8 @@ impl Mirror {
                 return Err(MirrorError::Old { last: revision, applied });
             }
         }
-        let header = Header { set, revision, at_ms, zones, blocks, octets, expected: digest, digest: Digest::default() };
+        let header =
+            Header { set, revision, at_ms, zones, blocks, octets, expected: digest, digest: Digest::default() };
         let name = partial_name(revision);
         let mut found = None;
         for (revision, other) in self.partials() {
@@ -187,7 +190,7 @@ impl Installer {
         state.set = Some(set);
         state.position = Position { revision, at_ms, digest, expected };
         state.suspects.clear();
-        (state.is_stale, state.has_log_gap, state.must_rotate) = (false, false, true);
+        (state.is_stale, state.end) = (false, End::Closed);
         let old: Vec<String> = state.snapshots.drain(..).map(|old| old.name).filter(|old| *old != file.name).collect();
         state.junk.extend(old);
         state.snapshots.push(file);

@@ -89,7 +89,8 @@ impl SnapshotFile {
     /// Reads a block into `buffer`, header and all, and checks it. `None`: it is damaged.
     pub(crate) fn block<'b>(&self, number: usize, buffer: &'b mut Vec<u8>) -> Option<(usize, &'b [u8])> {
         let (start, end) = (*self.places.get(number)?, *self.places.get(number + 1)?);
-        let len = usize::try_from(end.checked_sub(start)?).ok().filter(|&len| len <= BLOCK_HEADER_LEN + BLOCK_OCTETS_MAX)?;
+        let len =
+            usize::try_from(end.checked_sub(start)?).ok().filter(|&len| len <= BLOCK_HEADER_LEN + BLOCK_OCTETS_MAX)?;
         buffer.resize(len, 0);
         let count = self.file.read_at(buffer, start).ok()?;
         if count < len {
@@ -102,7 +103,8 @@ impl SnapshotFile {
     pub(crate) fn read_all<S: Sink>(&self, sinks: &mut [S]) -> Passed {
         let (next, zones) = (AtomicUsize::new(0), AtomicU64::new(0));
         let work = |sink: &mut S| {
-            let mut pass = Pass { file: self, block: Vec::new(), more: Vec::new(), zones: 0, damages: Damages::default() };
+            let mut pass =
+                Pass { file: self, block: Vec::new(), more: Vec::new(), zones: 0, damages: Damages::default() };
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= self.blocks() {
@@ -191,13 +193,14 @@ fn walk(file: &dyn DiskFile, header: &Header) -> Vec<u64> {
     let mut at = HEADER_LEN as u64;
     while at < end {
         let bytes = crate::disk::read(file, at, BLOCK_HEADER_LEN).unwrap_or_default();
-        let Some(block) = BlockHeader::decode(&bytes).filter(|block| block.number as usize == places.len() - 1) else { break };
+        let Some(block) = BlockHeader::decode(&bytes).filter(|block| block.number as usize == places.len() - 1) else {
+            break;
+        };
         at += BLOCK_HEADER_LEN as u64 + u64::from(block.len);
         places.push(at);
     }
     places
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use rokko_zone::Revision;
 use crate::SetId;
 use crate::disk::{Disk, DiskFile, read};
 use crate::error::{MirrorError, failed};
+use crate::history::Held;
 use crate::segment::{HEADER_LEN, Header, Item, Kind, Records};
 
 /// So many octets apart are the places of a segment that are remembered.
@@ -160,7 +161,8 @@ impl Log {
 
     /// Appends a batch with one write; after an error nothing of it counts.
     pub(crate) fn append(&self, tip: &mut Tip, batch: &Batch, durably: bool) -> Result<(), MirrorError> {
-        let Some((name, file, len)) = self.chain().segments.last().map(|last| (last.name.clone(), Arc::clone(&last.file), last.len))
+        let Some((name, file, len)) =
+            self.chain().segments.last().map(|last| (last.name.clone(), Arc::clone(&last.file), last.len))
         else {
             return Err(MirrorError::LogGap);
         };
@@ -190,7 +192,8 @@ impl Log {
 
     /// Makes all that was appended durable.
     pub(crate) fn sync(&self, tip: &mut Tip) -> Result<(), MirrorError> {
-        let Some((name, file, len)) = self.chain().segments.last().map(|last| (last.name.clone(), Arc::clone(&last.file), last.len))
+        let Some((name, file, len)) =
+            self.chain().segments.last().map(|last| (last.name.clone(), Arc::clone(&last.file), last.len))
         else {
             return Ok(());
         };
@@ -230,7 +233,7 @@ impl Log {
         revision: Revision,
         octets_max: usize,
         range: impl Fn(&[u8]) -> Option<(Revision, Revision)>,
-    ) -> Option<Vec<(Revision, Revision, Arc<[u8]>)>> {
+    ) -> Option<Vec<Held>> {
         self.index(revision, &range)?;
         let (file, header, start, end) = {
             let chain = self.chain();
@@ -257,10 +260,10 @@ impl Log {
                     return Some(found);
                 }
                 octets += body.len();
-                found.push((after, last, Arc::from(body)));
+                found.push(Held { after, last, bytes: Arc::from(body) });
             }
             match found.first() {
-                Some(first) if first.0 <= revision => return Some(found),
+                Some(first) if first.after <= revision => return Some(found),
                 None if want < end - start => want = want.saturating_mul(4),
                 _ => return None,
             }

@@ -97,6 +97,17 @@ pub struct Mirror {
     hooks: RwLock<Vec<Hook>>,
 }
 
+/// How the log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a segment to which records can be appended.
+    Open,
+    /// With one that is not written any more.
+    Closed,
+    /// Before the revision that is served: none can be appended.
+    Gap,
+}
+
 /// What whoever changes the mirror holds the lock of.
 pub(crate) struct State {
     pub(crate) set: Option<SetId>,
@@ -109,15 +120,18 @@ pub(crate) struct State {
     pub(crate) suspects: BTreeSet<Name>,
     /// A new snapshot is wanted, whatever the length of the log.
     pub(crate) is_stale: bool,
-    /// Frames are missing at the end of the log, so that none can be appended.
-    pub(crate) has_log_gap: bool,
-    /// The last segment must not be written any more.
-    pub(crate) must_rotate: bool,
+    pub(crate) end: End,
     pub(crate) is_compacting: bool,
 }
 
 impl Mirror {
-    pub(crate) fn assemble(disk: Arc<dyn Disk>, catalog: Arc<Catalog>, options: Options, log: Log, state: State) -> Self {
+    pub(crate) fn assemble(
+        disk: Arc<dyn Disk>,
+        catalog: Arc<Catalog>,
+        options: Options,
+        log: Log,
+        state: State,
+    ) -> Self {
         let recent = Recent::new(options.recent_octets_max);
         let revision = AtomicU64::new(state.position.revision.0);
         let (state, recent, hooks) = (Mutex::new(state), Mutex::new(recent), RwLock::default());
@@ -193,9 +207,6 @@ impl Mirror {
         let Some(set) = fresh.first().map(|(head, _)| head.set).or(state.set) else {
             return Err(MirrorError::Old { last: Revision(0), applied: Revision(0) });
         };
-        if state.has_log_gap {
-            return Err(MirrorError::LogGap);
-        }
         let mut batch = self.batch(&mut state, set)?;
         for (head, bytes) in &fresh {
             self.log.add_frame(&mut batch, &state.tip, (head.after, head.last), bytes);
@@ -230,7 +241,9 @@ impl Mirror {
         }
         state.set = Some(set);
         let logged = self.append_frame(&mut state, &head, &bytes);
-        state.has_log_gap |= logged.is_err();
+        if logged.is_err() {
+            state.end = End::Gap;
+        }
         self.catalog.publish(zones);
         state.position = Position { revision: last, at_ms, digest, expected };
         self.revision.store(last.0, Ordering::Release);
@@ -250,7 +263,7 @@ impl Mirror {
         state.set = Some(set);
         state.position = Position { revision, at_ms, expected: digest.short(), digest };
         state.suspects.clear();
-        (state.is_stale, state.has_log_gap) = (true, false);
+        (state.is_stale, state.end) = (true, End::Open);
         self.log.chain_mut().floor = revision;
         *self.recent() = Recent::new(self.options.recent_octets_max);
         self.revision.store(revision.0, Ordering::Release);
@@ -267,9 +280,6 @@ impl Mirror {
         let Some(set) = state.set.filter(|_| revision <= applied) else {
             return Err(MirrorError::Gap { after: revision, applied });
         };
-        if state.has_log_gap {
-            return Err(MirrorError::LogGap);
-        }
         let mut batch = self.batch(&mut state, set)?;
         let mut images = Vec::new();
         for (name, zone) in &zones {
@@ -290,7 +300,9 @@ impl Mirror {
         }
         self.log.append(&mut state.tip, &batch, self.options.durability == Durability::Synced)?;
         let mut work = Work::new(&self.catalog, state.position.clone());
-        zones.into_iter().for_each(|(name, zone)| work.replace(name, zone));
+        for (name, zone) in zones {
+            work.replace(name, zone);
+        }
         Ok(self.take_over(&mut state, work))
     }
 
@@ -318,17 +330,16 @@ impl Mirror {
     /// Records to be appended, to a segment that can be written.
     fn batch(&self, state: &mut State, set: SetId) -> Result<Batch, MirrorError> {
         let revision = state.position.revision;
-        if state.must_rotate {
-            self.log.rotate(&mut state.tip, set, revision)?;
-            state.must_rotate = false;
+        match state.end {
+            End::Open => {}
+            End::Closed => self.log.rotate(&mut state.tip, set, revision)?,
+            End::Gap => return Err(MirrorError::LogGap),
         }
+        state.end = End::Open;
         self.log.batch(&mut state.tip, set, revision)
     }
 
     fn append_frame(&self, state: &mut State, head: &FrameHead, bytes: &[u8]) -> Result<(), MirrorError> {
-        if state.has_log_gap {
-            return Err(MirrorError::LogGap);
-        }
         let mut batch = self.batch(state, head.set)?;
         self.log.add_frame(&mut batch, &state.tip, (head.after, head.last), bytes);
         self.log.append(&mut state.tip, &batch, self.options.durability == Durability::Synced)

@@ -12,7 +12,7 @@ use crate::disk::{Disk, DiskFile, read};
 use crate::error::{Damages, Fault, MirrorError, failed};
 use crate::load::{Sink, SnapshotFile};
 use crate::log::{Chain, Log, Segment, Tip, revision_in};
-use crate::mirror::{Mirror, Options, State};
+use crate::mirror::{End, Mirror, Options, State};
 use crate::segment::{HEADER_LEN, Header, Item, Kind, Records};
 use crate::work::{Position, SUSPECTS_MAX, Work};
 
@@ -49,7 +49,11 @@ struct Files {
 impl Mirror {
     /// Opens the mirror in a folder, which may be empty, and publishes what it has in `catalog`, which is empty. Damage is no
     /// error: it is in the report, and what can be served is.
-    pub fn open(disk: Arc<dyn Disk>, catalog: Arc<Catalog>, options: Options) -> Result<(Self, OpenReport), MirrorError> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        catalog: Arc<Catalog>,
+        options: Options,
+    ) -> Result<(Self, OpenReport), MirrorError> {
         let files = Files::list(&*disk)?;
         for name in &files.unfinished {
             disk.remove(name).map_err(failed("removing", name))?;
@@ -82,8 +86,7 @@ impl Mirror {
             junk,
             suspects,
             is_stale: !report.damages.is_empty(),
-            has_log_gap: false,
-            must_rotate: needs_new_segment,
+            end: if needs_new_segment { End::Closed } else { End::Open },
             is_compacting: false,
         };
         Ok((Self::assemble(disk, catalog, options, log, state), report))
@@ -191,8 +194,7 @@ impl Opening<'_> {
         self.catalog.fill(fills.into_iter().map(|filling| filling.0).collect());
         let header = &file.header;
         let digest = if is_good { header.digest.clone() } else { digest_of(self.catalog) };
-        self.position =
-            Position { revision: header.revision, at_ms: header.at_ms, digest, expected: header.expected };
+        self.position = Position { revision: header.revision, at_ms: header.at_ms, digest, expected: header.expected };
         self.report.snapshot = Some(header.revision);
     }
 
@@ -301,7 +303,9 @@ impl Opening<'_> {
                                 self.report.damages.push(&segment.name, offset as u64, Fault::Record);
                                 images = ImageReader::default();
                             }
-                            zones.into_iter().for_each(|zone| work.replace(zone.apex(), Some(zone)));
+                            for zone in zones {
+                                work.replace(zone.apex(), Some(zone));
+                            }
                         }
                         Kind::Gone => match Name::from_wire(body) {
                             Ok((name, len)) if len == body.len() => work.replace(name, None),

@@ -160,7 +160,7 @@ impl<'a> Records<'a> {
     fn resume(&self) -> Option<usize> {
         let (mut first, mut at) = (None, self.at + 1);
         loop {
-            at += find(&self.bytes[at.min(self.bytes.len())..], &self.marker.to_le_bytes())?;
+            at += find(&self.bytes[at.min(self.bytes.len())..], self.marker.to_le_bytes())?;
             let Some(record) = record_at(self.bytes, self.marker, at) else {
                 at += 1;
                 continue;
@@ -225,7 +225,7 @@ fn checksum(record: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn find(bytes: &[u8], wanted: &[u8; 8]) -> Option<usize> {
+fn find(bytes: &[u8], wanted: [u8; 8]) -> Option<usize> {
     bytes.windows(8).position(|window| window == wanted)
 }
 
@@ -296,7 +296,8 @@ mod tests {
     fn a_torn_end_is_no_damage() {
         let (good, starts) = segment();
         for len in HEADER_LEN..good.len() {
-            let whole = starts.iter().filter(|&&start| start < len).count() - usize::from(!starts.contains(&len) && len > HEADER_LEN);
+            let whole = starts.iter().filter(|&&start| start < len).count()
+                - usize::from(!starts.contains(&len) && len > HEADER_LEN);
             assert_eq!(bodies(&good[..len]).len(), whole, "{len} octets");
             assert!(!Records::new(&good[..len], &HEADER).any(|item| matches!(item, Item::Damage { .. })));
         }

@@ -392,7 +392,7 @@ fn sectors(offset: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> 
     })
 }
 
-/// A number below `limit`, from SplitMix64.
+/// A number below `limit`, from `SplitMix64`.
 fn below(random: &mut u64, limit: u64) -> u64 {
     *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *random;
@@ -421,7 +421,7 @@ mod tests {
             let contents = disk.contents("a").unwrap();
             assert_eq!(contents[..700], [1; 700]);
             lost += u32::from(!disk.files().contains_key("b"));
-            torn += u32::from(contents[700..].iter().any(|&octet| octet == 2) && contents[700..] != [2; 2000]);
+            torn += u32::from(contents[700..].contains(&2) && contents[700..] != [2; 2000]);
         }
         assert!(lost > 20 && torn > 20, "{lost} {torn}");
     }

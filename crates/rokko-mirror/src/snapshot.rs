@@ -112,7 +112,8 @@ impl BlockHeader {
     /// Reads a block's header; `None` if its length is none that a block has.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.first_chunk::<BLOCK_HEADER_LEN>()?;
-        let header = Self { len: u32_at(bytes, 0), number: u32_at(bytes, 4), first: u32_at(bytes, 8), crc: u32_at(bytes, 12) };
+        let header =
+            Self { len: u32_at(bytes, 0), number: u32_at(bytes, 4), first: u32_at(bytes, 8), crc: u32_at(bytes, 12) };
         (header.len as usize <= BLOCK_OCTETS_MAX && header.first <= header.len).then_some(header)
     }
 }
@@ -131,7 +132,8 @@ pub fn close_block(block: &mut [u8], number: u32, first: u32) {
 pub fn open_block(block: &[u8], number: u32) -> Option<(usize, &[u8])> {
     let header = BlockHeader::decode(block)?;
     let contents = &block[BLOCK_HEADER_LEN..];
-    let is_good = header.len as usize == contents.len() && header.number == number && block_checksum(block) == header.crc;
+    let is_good =
+        header.len as usize == contents.len() && header.number == number && block_checksum(block) == header.crc;
     is_good.then_some((header.first as usize, contents))
 }
 

@@ -36,7 +36,13 @@ impl Writer {
     }
 
     /// Goes on with a file that has blocks at `places`, and the next one is to be at `at`.
-    pub(crate) fn resume(disk: Arc<dyn Disk>, name: String, file: Arc<dyn DiskFile>, at: u64, places: Vec<u64>) -> Self {
+    pub(crate) fn resume(
+        disk: Arc<dyn Disk>,
+        name: String,
+        file: Arc<dyn DiskFile>,
+        at: u64,
+        places: Vec<u64>,
+    ) -> Self {
         let block = vec![0; BLOCK_HEADER_LEN];
         Self { disk, name, file, at, synced: at, places, block, first: None, zones: 0 }
     }
@@ -104,7 +110,8 @@ impl Writer {
         let head = header.encode();
         end.extend_from_slice(&head);
         let written = self.file.set_len(self.at);
-        let written = written.and_then(|()| self.file.write_at(&end, self.at)).and_then(|()| self.file.write_at(&head, 0));
+        let written =
+            written.and_then(|()| self.file.write_at(&end, self.at)).and_then(|()| self.file.write_at(&head, 0));
         written.and_then(|()| self.file.sync()).map_err(failed("writing", &self.name))?;
         self.disk.rename(&self.name, name).map_err(failed("renaming", &self.name))?;
         self.disk.sync_folder().map_err(failed("renaming", &self.name))?;
@@ -114,7 +121,8 @@ impl Writer {
     }
 
     fn close(&mut self) -> Result<(), MirrorError> {
-        let number = u32::try_from(self.places.len()).map_err(|error| failed("writing", &self.name)(std::io::Error::other(error)))?;
+        let number = u32::try_from(self.places.len())
+            .map_err(|error| failed("writing", &self.name)(std::io::Error::other(error)))?;
         let len = self.block.len() - BLOCK_HEADER_LEN;
         let first = self.first.take().unwrap_or(len);
         close_block(&mut self.block, number, u32::try_from(first).unwrap_or(u32::MAX));

@@ -9,7 +9,12 @@ use rokko_zone::{Catalog, Revision};
 use crate::origin::{Origin, compact, open_with, options};
 
 /// What a node does in its life. Stops at the first error.
-fn live(mirror: &Arc<Mirror>, source: &Arc<Mirror>, origin: &Origin, acknowledged: &mut Revision) -> Result<(), MirrorError> {
+fn live(
+    mirror: &Arc<Mirror>,
+    source: &Arc<Mirror>,
+    origin: &Origin,
+    acknowledged: &mut Revision,
+) -> Result<(), MirrorError> {
     let start = mirror.revision();
     for (number, frames) in origin.frames.chunks(3).enumerate() {
         let last = rokko_feed::frame::Frame::peek(frames.last().unwrap()).unwrap().last;
@@ -69,7 +74,11 @@ fn nothing_acknowledged_is_lost_whenever_the_power_fails() {
             break;
         }
         steps += 1;
-        if stop % 2 == 0 { disk.crash() } else { disk.kill() }
+        if stop % 2 == 0 {
+            disk.crash();
+        } else {
+            disk.kill();
+        }
         // The start after it is cut off, too, now and then.
         if stop % 3 == 0 {
             disk.stop_after(stop / 3 % 5);

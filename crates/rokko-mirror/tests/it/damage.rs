@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rokko_mirror::sim::SimDisk;
 use rokko_mirror::Fault;
+use rokko_mirror::sim::SimDisk;
 use rokko_zone::Revision;
 
 use crate::origin::{Origin, compact, frames_after, open};
@@ -25,7 +25,9 @@ fn small(snapshots: u64) -> (Origin, BTreeMap<String, Vec<u8>>) {
 
 fn folder(files: &BTreeMap<String, Vec<u8>>) -> SimDisk {
     let disk = SimDisk::new(1);
-    files.iter().for_each(|(name, bytes)| disk.put(name, bytes));
+    for (name, bytes) in files {
+        disk.put(name, bytes);
+    }
     disk
 }
 
@@ -58,10 +60,10 @@ fn survive(origin: &Origin, disk: &SimDisk, what: &str, heals: bool) -> (bool, R
 fn every_flipped_bit_is_seen_and_put_right() {
     for snapshots in [0, 1, 2] {
         let (origin, files) = small(snapshots);
-        let newest = files.keys().filter(|name| name.ends_with("rks")).next_back();
+        let newest = files.keys().rfind(|name| name.ends_with("rks"));
         for (name, bytes) in &files {
             // What only an older start would need is looked at when it is needed.
-            let is_needed = Some(name) == newest || files.keys().filter(|name| name.ends_with("rkl")).next_back() == Some(name);
+            let is_needed = Some(name) == newest || files.keys().rfind(|name| name.ends_with("rkl")) == Some(name);
             for at in places(name, bytes.len()) {
                 let disk = folder(&files);
                 assert!(disk.flip(name, at, 1 << (at % 8)));
@@ -69,7 +71,10 @@ fn every_flipped_bit_is_seen_and_put_right() {
                 let (reported, revision) = survive(&origin, &disk, &what, at % 3 == 0);
                 assert!(reported || !is_needed, "{what}: not reported");
                 // The last frame alone can't be told from a write that was not finished.
-                assert!(revision.0 + 2 >= origin.revision().0 || snapshots == 1 && name.ends_with("rks"), "{what}: {revision}");
+                assert!(
+                    revision.0 + 2 >= origin.revision().0 || snapshots == 1 && name.ends_with("rks"),
+                    "{what}: {revision}"
+                );
             }
         }
     }
@@ -124,7 +129,7 @@ fn a_damaged_block_costs_its_zones_alone() {
 #[test]
 fn a_lost_change_makes_its_zone_suspect_and_no_other() {
     let (origin, files) = small(1);
-    let log = files.keys().filter(|name| name.ends_with("rkl")).next_back().unwrap();
+    let log = files.keys().rfind(|name| name.ends_with("rkl")).unwrap();
     let disk = folder(&files);
     // The first record of the newest segment.
     disk.flip(log, 100, 1);

@@ -9,7 +9,7 @@ use rokko_mirror::sim::SimDisk;
 use rokko_mirror::{Durability, Mirror, Next, OpenReport, Options};
 use rokko_wire::{Name, Rtype};
 use rokko_zone::image::image;
-use rokko_zone::{Catalog, CatalogReader, Delta, Digest, Revision, Rrset, ShortDigest, Ttl, Zone, ZoneMark};
+use rokko_zone::{Catalog, CatalogReader, Delta, Digest, Revision, Rrset, ShortDigest, Ttl, Zone, ZoneMark, ZoneRef};
 
 pub(crate) const SET: SetId = SetId([7; 16]);
 
@@ -83,7 +83,8 @@ impl Origin {
             Rrset { owner, rtype, ttl: Ttl::from_wire(300), rdatas: vec![vec![octet; len].into()] }
         };
         let mut rrsets = vec![rrset(String::new(), Rtype::A, 4)];
-        rrsets.extend((0..count).map(|number| rrset(format!("n{number}."), Rtype::TXT, if is_large { 200 } else { 9 })));
+        rrsets
+            .extend((0..count).map(|number| rrset(format!("n{number}."), Rtype::TXT, if is_large { 200 } else { 9 })));
         rrsets
     }
 
@@ -126,8 +127,9 @@ impl Origin {
         }
         let view = mirror.view();
         let sums = view.sums();
-        let differ: BTreeSet<u16> =
-            (0..=u16::MAX).filter(|&number| sums[usize::from(number)] != own.get(&number).copied().unwrap_or(0)).collect();
+        let differ: BTreeSet<u16> = (0..=u16::MAX)
+            .filter(|&number| sums[usize::from(number)] != own.get(&number).copied().unwrap_or(0))
+            .collect();
         if !differ.is_empty() {
             let marks = view.marks(&differ);
             let is_right = |zone: &Zone| marks.contains(&ZoneMark::of(zone.view()));
@@ -159,7 +161,7 @@ fn bucket(zone: &Zone) -> u16 {
 pub(crate) fn served(mirror: &Mirror) -> BTreeMap<Name, Zone> {
     let reader = CatalogReader::new(Arc::clone(mirror.catalog()));
     let names: Vec<Name> =
-        (0..CatalogReader::PARTS).flat_map(|part| reader.zones_in(part)).map(|zone| zone.apex()).collect();
+        (0..CatalogReader::PARTS).flat_map(|part| reader.zones_in(part)).map(ZoneRef::apex).collect();
     names.into_iter().map(|name| (name.clone(), mirror.catalog().zone(&name).unwrap())).collect()
 }
 
@@ -172,7 +174,13 @@ pub(crate) fn same(a: &BTreeMap<Name, Zone>, b: &BTreeMap<Name, Zone>) -> bool {
 }
 
 pub(crate) fn options() -> Options {
-    Options { threads: 1, seed: 5, compaction_octets_min: 1 << 20, durability: Durability::Synced, ..Options::default() }
+    Options {
+        threads: 1,
+        seed: 5,
+        compaction_octets_min: 1 << 20,
+        durability: Durability::Synced,
+        ..Options::default()
+    }
 }
 
 pub(crate) fn open(disk: &SimDisk) -> (Arc<Mirror>, OpenReport) {
