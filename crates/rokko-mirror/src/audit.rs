@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rokko_feed::message::BUCKETS;
+use rokko_zone::image::{Piece, pieces};
 use rokko_zone::{CatalogReader, Digest, Revision, ShortDigest, ZoneMark, ZoneRef};
 
 use crate::mirror::Mirror;
-
-/// Into how many buckets zones fall, by the first two octets of the BLAKE3 hash of their names.
-pub const BUCKETS: usize = 1 << 16;
+use crate::work::Position;
 
 /// All zones at one revision, as they are served.
 pub struct View {
     reader: CatalogReader,
     revision: Revision,
     expected: ShortDigest,
+    /// The digest that the mirror had worked out.
+    kept: ShortDigest,
 }
 
 /// A pass over every octet that is served.
@@ -22,8 +24,8 @@ pub struct Verify {
     view: View,
     part: usize,
     zones: u64,
+    octets: u64,
     digest: Digest,
-    kept: ShortDigest,
 }
 
 /// What such a pass came to.
@@ -33,6 +35,8 @@ pub struct Verified {
     pub revision: Revision,
     /// How many zones were read.
     pub zones: u64,
+    /// How many octets of pages were read.
+    pub octets: u64,
     /// The digest of what was read.
     pub digest: ShortDigest,
     /// Whether it is what the control plane has at this revision.
@@ -46,15 +50,20 @@ impl Mirror {
     pub fn view(&self) -> View {
         let state = self.state();
         let reader = CatalogReader::new(Arc::clone(&self.catalog));
-        View { reader, revision: state.position.revision, expected: state.position.expected }
+        let Position { revision, expected, digest, .. } = &state.position;
+        View { reader, revision: *revision, expected: *expected, kept: digest.short() }
     }
 
     /// Begins a pass over every octet that is served.
     pub fn verify(&self) -> Verify {
-        let state = self.state();
-        let reader = CatalogReader::new(Arc::clone(&self.catalog));
-        let view = View { reader, revision: state.position.revision, expected: state.position.expected };
-        Verify { view, part: 0, zones: 0, digest: Digest::default(), kept: state.position.digest.short() }
+        Verify { view: self.view(), part: 0, zones: 0, octets: 0, digest: Digest::default() }
+    }
+}
+
+impl Verified {
+    fn new(view: &View, (zones, octets): (u64, u64), digest: ShortDigest) -> Self {
+        let (matches, matches_kept) = (digest == view.expected, digest == view.kept);
+        Self { revision: view.revision, zones, octets, digest, matches, matches_kept }
     }
 }
 
@@ -95,6 +104,17 @@ impl View {
         wanted.map(ZoneRef::apex).collect()
     }
 
+    /// Reads every octet.
+    pub fn verify(&self) -> Verified {
+        let (mut digest, mut zones, mut octets) = (Digest::default(), 0, 0);
+        for zone in (0..CatalogReader::PARTS).flat_map(|part| self.reader.zones_in(part)) {
+            digest.add_zone(zone);
+            zones += 1;
+            octets += octets_of(zone);
+        }
+        Verified::new(self, (zones, octets), digest.short())
+    }
+
     fn each_mark(&self, mut each: impl FnMut(ZoneMark)) {
         for part in 0..CatalogReader::PARTS {
             self.reader.zones_in(part).for_each(|zone| each(ZoneMark::of(zone)));
@@ -107,6 +127,11 @@ fn bucket_of(mark: &ZoneMark) -> usize {
     usize::try_from(mark.name >> 48).unwrap_or(0)
 }
 
+fn octets_of(zone: ZoneRef<'_>) -> u64 {
+    let octets = |piece| if let Piece::Page(bytes) = piece { bytes.len() as u64 } else { 0 };
+    pieces(zone).map(octets).sum()
+}
+
 impl Verify {
     /// Reads at least so many zones more; at the end says what all came to.
     pub fn step(&mut self, zones: u64) -> Option<Verified> {
@@ -115,19 +140,12 @@ impl Verify {
             for zone in self.view.reader.zones_in(self.part) {
                 self.digest.add_zone(zone);
                 self.zones += 1;
+                self.octets += octets_of(zone);
             }
             self.view.reader.let_go(self.part);
             self.part += 1;
         }
-        (self.part == CatalogReader::PARTS).then(|| {
-            let digest = self.digest.short();
-            Verified {
-                revision: self.view.revision,
-                zones: self.zones,
-                digest,
-                matches: digest == self.view.expected,
-                matches_kept: digest == self.kept,
-            }
-        })
+        let is_done = self.part == CatalogReader::PARTS;
+        is_done.then(|| Verified::new(&self.view, (self.zones, self.octets), self.digest.short()))
     }
 }

@@ -6,19 +6,16 @@ use std::sync::Arc;
 use rokko_feed::SetId;
 use rokko_feed::audit::View as AuditView;
 use rokko_feed::follow::{Applied, Local, Position, Trouble};
-use rokko_feed::frame::Frame;
 use rokko_feed::message::{Partial, SnapshotStart, Verified};
-use rokko_feed::serve::{self, History};
+use rokko_feed::serve::{self, History, Next};
 use rokko_wire::Name;
 use rokko_zone::{Revision, ShortDigest, Zone, ZoneMark};
 
+use crate::audit::View;
 use crate::error::MirrorError;
-use crate::history::{Next, SnapshotSource};
+use crate::history::SnapshotSource;
 use crate::install::{Announced, Installer};
 use crate::mirror::{self, Mirror};
-
-/// So many zones are read at once when all are verified.
-const VERIFY_ZONES: u64 = 10_000;
 
 type Digests = Arc<dyn Fn(Revision) -> Option<ShortDigest> + Send + Sync>;
 
@@ -45,6 +42,11 @@ impl Source {
     /// What `mirror` has.
     pub fn new(mirror: Arc<Mirror>) -> Self {
         Self { mirror, digests: None }
+    }
+
+    /// All zones as they are now, to work out what a [`rokko_feed::audit::Job`] asks for.
+    pub fn view(&self) -> View {
+        self.mirror.view()
     }
 
     /// With a memory of digests that goes further back than the mirror's own, such as the control node's log.
@@ -82,27 +84,12 @@ impl History for Source {
     }
 
     fn digest_at(&self, revision: Revision) -> Option<ShortDigest> {
-        let (last, _, expected, _) = self.mirror.position();
-        if revision == last {
-            return Some(expected);
-        }
-        if let Some(digest) = self.digests.as_ref().and_then(|digests| digests(revision)) {
-            return Some(digest);
-        }
-        if let Next::Frame { last, bytes } = self.mirror.frame_after(Revision(revision.0.checked_sub(1)?))
-            && last == revision
-        {
-            return Frame::peek(&bytes).ok().map(|head| head.digest);
-        }
-        self.mirror.snapshot_at(revision).map(|snapshot| snapshot.header().expected)
+        let own = self.mirror.digest_at(revision);
+        own.or_else(|| self.digests.as_ref().and_then(|digests| digests(revision)))
     }
 
-    fn frame_after(&self, revision: Revision) -> serve::Next {
-        match self.mirror.frame_after(revision) {
-            Next::Frame { last, bytes } => serve::Next::Frame { last, bytes },
-            Next::Nothing => serve::Next::Nothing,
-            Next::TooOld => serve::Next::TooOld,
-        }
+    fn frame_after(&self, revision: Revision) -> Next {
+        self.mirror.frame_after(revision)
     }
 
     fn snapshot(&self) -> Option<Box<dyn serve::Snapshot>> {
@@ -195,31 +182,26 @@ impl Local for Copy {
     }
 }
 
-impl AuditView for Source {
+impl AuditView for View {
     fn revision(&self) -> Revision {
-        self.mirror.revision()
+        View::revision(self)
     }
 
     fn sums(&self) -> Vec<u128> {
-        self.mirror.view().sums()
+        View::sums(self)
     }
 
     fn marks(&self, buckets: &BTreeSet<u16>) -> Vec<ZoneMark> {
-        self.mirror.view().marks(buckets)
+        View::marks(self, buckets)
     }
 
     fn names(&self, hashes: &BTreeSet<u64>) -> Vec<Name> {
-        self.mirror.view().names(hashes)
+        View::names(self, hashes)
     }
 
     fn verify(&self) -> Verified {
-        let mut verify = self.mirror.verify();
-        loop {
-            if let Some(verified) = verify.step(VERIFY_ZONES) {
-                let (revision, zones, digest) = (verified.revision, verified.zones, verified.digest);
-                return Verified { revision, at_ms: 0, zones, octets: 0, digest };
-            }
-        }
+        let crate::Verified { revision, zones, octets, digest, .. } = View::verify(self);
+        Verified { revision, at_ms: 0, zones, octets, digest }
     }
 }
 

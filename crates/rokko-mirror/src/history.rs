@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rokko_feed::SetId;
 use rokko_feed::frame::Frame;
-use rokko_zone::Revision;
+pub use rokko_feed::serve::Next;
+use rokko_zone::{Revision, ShortDigest};
 
 use crate::error::MirrorError;
 use crate::load::SnapshotFile;
@@ -13,24 +15,10 @@ use crate::snapshot::Header;
 
 /// How many octets of frames are read from the disk at once.
 const CHUNK_OCTETS: usize = 256 << 10;
+/// How many digests of past revisions are remembered.
+const DIGESTS_MAX: usize = 1 << 16;
 /// How many such chunks are kept, so that as many followers can catch up side by side.
 const CHUNKS_MAX: usize = 16;
-
-/// What follows a revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// The frame with the revision after it. It may begin with revisions before.
-    Frame {
-        /// Its last revision.
-        last: Revision,
-        /// Its bytes.
-        bytes: Arc<[u8]>,
-    },
-    /// Nothing yet.
-    Nothing,
-    /// Frames that are not kept any more: a snapshot is needed.
-    TooOld,
-}
 
 /// A frame in memory.
 #[derive(Clone)]
@@ -40,8 +28,21 @@ pub(crate) struct Held {
     pub(crate) bytes: Arc<[u8]>,
 }
 
+/// Where the mirror is, for those who do not wait for the disk.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) set: Option<SetId>,
+    pub(crate) revision: Revision,
+    pub(crate) at_ms: u64,
+    pub(crate) expected: ShortDigest,
+    pub(crate) digest: ShortDigest,
+}
+
 /// Frames in memory: the newest, and chunks that were read from the disk.
 pub(crate) struct Recent {
+    pub(crate) shown: Shown,
+    /// What the digest was to be at past revisions.
+    digests: VecDeque<(Revision, ShortDigest)>,
     frames: VecDeque<Held>,
     octets: usize,
     octets_max: usize,
@@ -53,8 +54,30 @@ pub(crate) struct Recent {
 pub struct SnapshotSource(SnapshotFile);
 
 impl Recent {
-    pub(crate) fn new(octets_max: usize) -> Self {
-        Self { frames: VecDeque::new(), octets: 0, octets_max, chunks: VecDeque::new() }
+    pub(crate) fn new(octets_max: usize, shown: Shown) -> Self {
+        let (digests, frames, chunks) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Self { shown, digests, frames, octets: 0, octets_max, chunks }
+    }
+
+    /// Forgets all frames, of a history that has been left behind.
+    pub(crate) fn clear(&mut self) {
+        self.frames.clear();
+        self.chunks.clear();
+        self.digests.clear();
+        self.octets = 0;
+    }
+
+    /// Remembers what the digest is to be at a revision; revisions rise.
+    pub(crate) fn note(&mut self, revision: Revision, digest: ShortDigest) {
+        if self.digests.len() == DIGESTS_MAX {
+            self.digests.pop_front();
+        }
+        self.digests.push_back((revision, digest));
+    }
+
+    pub(crate) fn digest_at(&self, revision: Revision) -> Option<ShortDigest> {
+        let place = self.digests.binary_search_by_key(&revision, |&(at, _)| at).ok()?;
+        Some(self.digests[place].1)
     }
 
     pub(crate) fn push(&mut self, frame: Held) {
@@ -92,6 +115,11 @@ impl Mirror {
         recent.chunks.truncate(CHUNKS_MAX - 1);
         recent.chunks.push_front(chunk);
         found
+    }
+
+    /// What the digest of all data is at a revision; `None` if it is not remembered.
+    pub fn digest_at(&self, revision: Revision) -> Option<ShortDigest> {
+        self.recent().digest_at(revision)
     }
 
     /// The newest snapshot that is whole and undamaged; `None` if there is none, and then a compaction makes one.

@@ -9,7 +9,6 @@ use rokko_zone::{CatalogReader, Digest, Revision, ShortDigest, Zone, ZoneMark};
 use crate::compact::snapshot_name;
 use crate::disk::{DiskFile, read};
 use crate::error::{MirrorError, failed};
-use crate::history::Recent;
 use crate::load::Sink;
 use crate::log::revision_in;
 use crate::mirror::{End, Mirror};
@@ -194,8 +193,8 @@ impl Installer {
         let old: Vec<String> = state.snapshots.drain(..).map(|old| old.name).filter(|old| *old != file.name).collect();
         state.junk.extend(old);
         state.snapshots.push(file);
-        *mirror.recent() = Recent::new(mirror.options.recent_octets_max);
-        mirror.set_revision(revision);
+        mirror.recent().clear();
+        mirror.show(&state);
         // What is left over goes with the next compaction; the log must not lead to older frames.
         let cleared = mirror.log.clear();
         mirror.log.chain_mut().floor = revision;

@@ -31,10 +31,11 @@ pub mod snapshot;
 mod work;
 mod write;
 
-pub use audit::{BUCKETS, Verified, Verify, View};
+pub use audit::{Verified, Verify, View};
 pub use compact::Compaction;
 pub use disk::{Disk, Folder};
 pub use error::{Damage, Damages, Fault, MirrorError};
+
 pub use history::{Next, SnapshotSource};
 pub use install::{Announced, Installer, Partial};
 pub use mirror::{Applied, Durability, Mirror, Options, Published};

@@ -12,7 +12,7 @@ use rokko_zone::{Catalog, Digest, Revision, ShortDigest, Zone};
 
 use crate::disk::Disk;
 use crate::error::MirrorError;
-use crate::history::{Held, Recent};
+use crate::history::{Held, Recent, Shown};
 use crate::load::SnapshotFile;
 use crate::log::{Batch, Log, Tip};
 use crate::segment::Kind;
@@ -132,7 +132,10 @@ impl Mirror {
         log: Log,
         state: State,
     ) -> Self {
-        let recent = Recent::new(options.recent_octets_max);
+        let Position { revision, at_ms, expected, digest } = &state.position;
+        let shown =
+            Shown { set: state.set, revision: *revision, at_ms: *at_ms, expected: *expected, digest: digest.short() };
+        let recent = Recent::new(options.recent_octets_max, shown);
         let revision = AtomicU64::new(state.position.revision.0);
         let (state, recent, hooks) = (Mutex::new(state), Mutex::new(recent), RwLock::default());
         Self { disk, catalog, options, log, state, recent, revision, hooks }
@@ -150,15 +153,14 @@ impl Mirror {
 
     /// Whose data it has; `None` before the first.
     pub fn set(&self) -> Option<SetId> {
-        self.state().set
+        self.recent().shown.set
     }
 
     /// The last revision, when it was committed (ms since 1970), the digest that all data have at it, and the digest of
     /// what is served. The first digest says which history the mirror belongs to, the second whether it is whole.
     pub fn position(&self) -> (Revision, u64, ShortDigest, ShortDigest) {
-        let state = self.state();
-        let Position { revision, at_ms, digest, expected } = &state.position;
-        (*revision, *at_ms, *expected, digest.short())
+        let Shown { revision, at_ms, expected, digest, .. } = self.recent().shown;
+        (revision, at_ms, expected, digest)
     }
 
     /// The digest of all zones that are served.
@@ -181,6 +183,7 @@ impl Mirror {
         let mut state = self.state();
         state.check_set(set)?;
         state.set = Some(set);
+        self.recent().shown.set = state.set;
         Ok(())
     }
 
@@ -213,8 +216,8 @@ impl Mirror {
         }
         self.log.append(&mut state.tip, &batch, self.options.durability == Durability::Synced)?;
         state.set = Some(set);
-        let applied = self.take_over(&mut state, work);
         self.remember(fresh);
+        let applied = self.take_over(&mut state, work);
         drop(state);
         self.call_hooks(applied.revision);
         Ok(applied)
@@ -246,8 +249,8 @@ impl Mirror {
         }
         self.catalog.publish(zones);
         state.position = Position { revision: last, at_ms, digest, expected };
-        self.revision.store(last.0, Ordering::Release);
         self.remember(vec![(head, bytes)]);
+        self.show(&state);
         drop(state);
         self.call_hooks(last);
         Ok(Published { revision: last, logged })
@@ -265,8 +268,8 @@ impl Mirror {
         state.suspects.clear();
         (state.is_stale, state.end) = (true, End::Open);
         self.log.chain_mut().floor = revision;
-        *self.recent() = Recent::new(self.options.recent_octets_max);
-        self.revision.store(revision.0, Ordering::Release);
+        self.recent().clear();
+        self.show(&state);
         drop(state);
         self.call_hooks(revision);
         Ok(())
@@ -323,8 +326,17 @@ impl Mirror {
         self.hooks.read().unwrap_or_else(PoisonError::into_inner).iter().for_each(|hook| hook(revision));
     }
 
-    pub(crate) fn set_revision(&self, revision: Revision) {
+    /// Lets others see where the mirror is now, once that is published.
+    pub(crate) fn show(&self, state: &State) -> ShortDigest {
+        let Position { revision, at_ms, expected, digest } = &state.position;
+        let digest = digest.short();
+        let mut recent = self.recent();
+        if recent.digest_at(*revision).is_none() {
+            recent.note(*revision, *expected);
+        }
+        recent.shown = Shown { set: state.set, revision: *revision, at_ms: *at_ms, expected: *expected, digest };
         self.revision.store(revision.0, Ordering::Release);
+        digest
     }
 
     /// Records to be appended, to a segment that can be written.
@@ -355,15 +367,15 @@ impl Mirror {
         let room = SUSPECTS_MAX.saturating_sub(state.suspects.len());
         state.suspects.extend(suspects.iter().take(room).cloned());
         state.position = position;
-        let Position { revision, digest, expected, .. } = &state.position;
-        let digest = digest.short();
-        self.set_revision(*revision);
+        let digest = self.show(state);
+        let Position { revision, expected, .. } = &state.position;
         Applied { revision: *revision, matches: digest == *expected, digest, suspects: suspects.into_iter().collect() }
     }
 
     fn remember(&self, frames: Vec<(FrameHead, Arc<[u8]>)>) {
         let mut recent = self.recent();
         for (head, bytes) in frames {
+            recent.note(head.last, head.digest);
             recent.push(Held { after: head.after, last: head.last, bytes });
         }
     }

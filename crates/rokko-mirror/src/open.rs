@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rokko_feed::SetId;
 use rokko_feed::frame::Frame;
 use rokko_wire::Name;
-use rokko_zone::{Catalog, CatalogReader, Digest, Fill, ImageReader, Revision, Zone};
+use rokko_zone::{Catalog, CatalogReader, Digest, Fill, ImageReader, Revision, ShortDigest, Zone};
 
 use crate::disk::{Disk, DiskFile, read};
 use crate::error::{Damages, Fault, MirrorError, failed};
@@ -70,10 +70,12 @@ impl Mirror {
             suspects: BTreeSet::new(),
             chain: Chain::default(),
             needs_new_segment: false,
+            digests: Vec::new(),
         };
         opening.snapshot(&files.snapshots)?;
         opening.segments(&files.segments)?;
-        let Opening { mut report, set, position, snapshots, junk, suspects, chain, needs_new_segment, .. } = opening;
+        let Opening { mut report, set, position, snapshots, junk, suspects, chain, needs_new_segment, digests, .. } =
+            opening;
         report.revision = position.revision;
         report.zones = catalog.len();
         report.is_whole = position.matches();
@@ -89,7 +91,11 @@ impl Mirror {
             end: if needs_new_segment { End::Closed } else { End::Open },
             is_compacting: false,
         };
-        Ok((Self::assemble(disk, catalog, options, log, state), report))
+        let mirror = Self::assemble(disk, catalog, options, log, state);
+        for (revision, digest) in digests {
+            mirror.recent().note(revision, digest);
+        }
+        Ok((mirror, report))
     }
 }
 
@@ -145,6 +151,8 @@ struct Opening<'a> {
     suspects: BTreeSet<Name>,
     chain: Chain,
     needs_new_segment: bool,
+    /// What the digest was to be at past revisions.
+    digests: Vec<(Revision, ShortDigest)>,
 }
 
 struct Filling<'c>(Fill<'c>);
@@ -196,6 +204,7 @@ impl Opening<'_> {
         let digest = if is_good { header.digest.clone() } else { digest_of(self.catalog) };
         self.position = Position { revision: header.revision, at_ms: header.at_ms, digest, expected: header.expected };
         self.report.snapshot = Some(header.revision);
+        self.digests.push((header.revision, header.expected));
     }
 
     /// Applies the log, oldest segment first.
@@ -358,6 +367,7 @@ impl Opening<'_> {
         }
         work.frame(Frame::decode(body)?);
         self.report.frames += 1;
+        self.digests.push((head.last, head.digest));
         Ok(())
     }
 
