@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::certificate::Identity;
 use crate::credentials::Credentials;
-use crate::fleet::RevokedList;
+use crate::fleet::Fleet;
 use crate::stream::{LinkError, broken};
 use crate::tls;
 
@@ -26,12 +26,12 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// A dialer with these credentials, which refuses servers whose certificate is in the list.
+    /// A dialer with these credentials, which refuses servers whose certificate was revoked.
     ///
     /// # Errors
     /// If TLS can't be set up with them.
-    pub fn new(credentials: &Credentials, revoked: Arc<RevokedList>) -> Result<Self, rustls::Error> {
-        Ok(Self { config: tls::feed_client_config(credentials, revoked)? })
+    pub fn new(credentials: &Credentials, fleet: Arc<dyn Fleet>) -> Result<Self, rustls::Error> {
+        Ok(Self { config: tls::feed_client_config(credentials, fleet)? })
     }
 
     /// Connects to `host:port`. Gives the connection and who is at the other end: a control node or a relay.

@@ -1,14 +1,13 @@
 //! What the carrier asks the control side.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rokko_feed::message::{News, Path, REVOKED_MAX};
+
 use crate::certificate::{Fingerprint, Identity, Role};
 use crate::name::NodeName;
-
-/// How many revoked certificates a node remembers: far more than a fleet has in the 90 days of a certificate, and 2 MiB.
-const REVOKED_MAX: usize = 65_536;
 
 /// The hash of a token's secret: what the control node keeps of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,9 +63,16 @@ pub trait Fleet: fmt::Debug + Send + Sync + 'static {
 
     /// A certificate was issued, at a join or as a renewal.
     fn issued(&self, identity: &Identity);
+
+    /// All certificates that were revoked and could still be shown.
+    fn revoked(&self) -> Vec<Fingerprint>;
+
+    /// Something is new of a node: the relays on the way to it, and the node itself, last. Times are by this machine's clock.
+    /// Called for each acknowledgement, so it must not wait.
+    fn news(&self, path: &Path, news: News);
 }
 
-/// The certificates that were revoked, by their digests: at most 65,536.
+/// The certificates that were revoked, by their digests: at most as many as one message holds.
 #[derive(Debug, Default)]
 pub struct RevokedList(Mutex<BTreeSet<Fingerprint>>);
 
@@ -79,6 +85,11 @@ impl RevokedList {
     /// Puts other certificates in place of those before.
     pub fn replace(&self, certificates: impl IntoIterator<Item = Fingerprint>) {
         *self.lock() = certificates.into_iter().take(REVOKED_MAX).collect();
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Fingerprint> {
+        self.lock().iter().copied().collect()
     }
 
     /// Adds a certificate, unless there are too many.
@@ -100,6 +111,7 @@ pub struct MemoryFleet {
     tokens: Mutex<HashMap<SecretHash, Offer>>,
     revoked: RevokedList,
     issued: Mutex<Vec<Identity>>,
+    news: Mutex<VecDeque<(Path, News)>>,
 }
 
 #[derive(Debug)]
@@ -121,11 +133,19 @@ impl MemoryFleet {
         self.revoked.insert(certificate);
     }
 
+    /// What is new of nodes, the newest first.
+    pub fn all_news(&self) -> Vec<(Path, News)> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// What was issued so far, in order.
     pub fn all_issued(&self) -> Vec<Identity> {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+/// How many of the last news a fleet in memory keeps.
+const NEWS_MAX: usize = 100_000;
 
 impl Fleet for MemoryFleet {
     fn admit(&self, secret: &SecretHash, key: &Fingerprint, now_s: u64) -> Result<Admission, JoinRefusal> {
@@ -146,5 +166,15 @@ impl Fleet for MemoryFleet {
 
     fn issued(&self, identity: &Identity) {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).push(identity.clone());
+    }
+
+    fn revoked(&self) -> Vec<Fingerprint> {
+        self.revoked.all()
+    }
+
+    fn news(&self, path: &Path, news: News) {
+        let mut kept = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.truncate(NEWS_MAX - 1);
+        kept.push_front((path.clone(), news));
     }
 }

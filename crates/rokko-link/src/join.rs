@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rokko_feed::SetId;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -59,7 +60,7 @@ pub struct Joined {
     /// Its key and certificate. They are in the folder already.
     pub credentials: Credentials,
     /// The data set of the control node.
-    pub set: [u8; 16],
+    pub set: SetId,
 }
 
 /// Joins with a token. Key and certificate are kept in the folder; a join that was broken off can be tried again with the same token.
@@ -72,7 +73,7 @@ pub async fn join(token: &Token, folder: &Path) -> Result<Joined, JoinError> {
     Ok(Joined { credentials, set })
 }
 
-type Answer = (Vec<CertificateDer<'static>>, [u8; 16]);
+type Answer = (Vec<CertificateDer<'static>>, SetId);
 
 async fn ask_all(token: &Token, request: &[u8]) -> Result<Answer, JoinError> {
     let mut last = JoinError::Malformed;
@@ -126,7 +127,7 @@ fn read_accepted(rest: &[u8]) -> Option<Answer> {
         chain.push(CertificateDer::from(certificate.to_vec()));
         rest = after;
     }
-    rest.is_empty().then_some((chain, *set))
+    rest.is_empty().then_some((chain, SetId(*set)))
 }
 
 const CODES: [(u8, JoinRefusal); 4] =
@@ -146,7 +147,7 @@ fn refused(refusal: JoinRefusal) -> Vec<u8> {
 pub(crate) struct Doorkeeper {
     pub(crate) authority: Arc<Authority>,
     pub(crate) fleet: Arc<dyn Fleet>,
-    pub(crate) set: [u8; 16],
+    pub(crate) set: SetId,
 }
 
 impl Doorkeeper {
@@ -193,7 +194,7 @@ impl Doorkeeper {
             self.fleet.issued(&identity);
         }
         let mut answer = vec![ACCEPTED];
-        answer.extend_from_slice(&self.set);
+        answer.extend_from_slice(&self.set.0);
         for certificate in &chain {
             let len = u16::try_from(certificate.len()).expect("certificates of ours have some hundred octets");
             answer.extend_from_slice(&len.to_be_bytes());

@@ -10,6 +10,7 @@
 
 mod ca;
 mod certificate;
+mod client;
 mod credentials;
 mod dial;
 mod files;
@@ -18,12 +19,15 @@ mod framing;
 mod join;
 mod listener;
 mod name;
+mod relay;
+mod server;
 mod stream;
 mod tls;
 mod token;
 
 pub use ca::{Authority, AuthorityError, SigningRequest};
 pub use certificate::{CertificateProblem, Fingerprint, Identity, Role};
+pub use client::{Follower, FollowerParts, FollowerStatus, Node};
 pub use credentials::{Credentials, CredentialsError, PendingKey, RenewalRequest};
 pub use dial::{DIAL_TIME, Dialer};
 pub use fleet::{Admission, Fleet, JoinRefusal, MemoryFleet, RevokedList, SecretHash};
@@ -31,12 +35,20 @@ pub use framing::{FrameReader, Framed, FramingError};
 pub use join::{JoinError, Joined, join};
 pub use listener::{Listener, ListenerError, ListenerLimits, Peer, ShownCertificate};
 pub use name::{NameError, NodeName};
+pub use relay::Downstream;
+pub use server::{Age, Data, Feed, FeedParts, heads};
 pub use stream::{Event, Limits, Link, LinkError};
 pub use tls::{ALPN_FEED, ALPN_JOIN};
 pub use token::{Token, TokenError};
 
 /// Seconds since 1970 on this machine's clock.
 pub(crate) fn now_s() -> u64 {
+    now_ms() / 1000
+}
+
+/// Milliseconds since 1970 on this machine's clock.
+pub(crate) fn now_ms() -> u64 {
     let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

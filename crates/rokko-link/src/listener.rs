@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rokko_feed::SetId;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -98,7 +99,7 @@ impl Listener {
         name: &NodeName,
         authority: Arc<Authority>,
         fleet: Arc<dyn Fleet>,
-        set: [u8; 16],
+        set: SetId,
         limits: ListenerLimits,
     ) -> Result<Self, ListenerError> {
         let credentials = authority.control_credentials(name, crate::now_s())?;

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -138,6 +138,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Writes what is pending, and gives what happens next. May be dropped and called again at any time.
     pub async fn event(&mut self) -> Result<Event, LinkError> {
         poll_fn(|context| self.poll_event(context)).await
+    }
+
+    /// The next message if it has come already.
+    pub fn message_at_hand(&mut self) -> Result<Option<Vec<u8>>, LinkError> {
+        let mut context = Context::from_waker(Waker::noop());
+        match self.poll_read(&mut context) {
+            Poll::Ready(read) => read.map(Some),
+            Poll::Pending => Ok(None),
+        }
     }
 
     /// Writes what is pending and ends the connection, within a time.

@@ -22,7 +22,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::certificate::{CertificateProblem, Fingerprint, Identity, Role};
 use crate::credentials::{Credentials, CredentialsError};
-use crate::fleet::{Fleet, RevokedList};
+use crate::fleet::Fleet;
 
 /// The protocol of nodes that have joined.
 pub const ALPN_FEED: &[u8] = b"rokko-feed/1";
@@ -166,11 +166,8 @@ fn finish_server(mut config: ServerConfig, alpn: &[u8]) -> Arc<ServerConfig> {
 
 /// The client's side of the feed: the server shows a certificate of this fleet whose role is to serve, and which is not known to be
 /// revoked.
-pub(crate) fn feed_client_config(
-    credentials: &Credentials,
-    revoked: Arc<RevokedList>,
-) -> Result<Arc<ClientConfig>, Error> {
-    let trust = Trust::Fleet { roots: roots(credentials.authority())?, revoked };
+pub(crate) fn feed_client_config(credentials: &Credentials, fleet: Arc<dyn Fleet>) -> Result<Arc<ClientConfig>, Error> {
+    let trust = Trust::Fleet { roots: roots(credentials.authority())?, fleet };
     let builder = client_builder(trust)?;
     let certified = credentials.certified().map_err(|error| Error::General(error.to_string()))?;
     Ok(finish_client(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))), ALPN_FEED))
@@ -251,7 +248,7 @@ impl ClientCertVerifier for FeedClients {
 
 #[derive(Debug)]
 enum Trust {
-    Fleet { roots: Arc<RootCertStore>, revoked: Arc<RevokedList> },
+    Fleet { roots: Arc<RootCertStore>, fleet: Arc<dyn Fleet> },
     Token { authority: Fingerprint },
 }
 
@@ -285,12 +282,12 @@ impl ServerCertVerifier for FeedServer {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match &self.trust {
-            Trust::Fleet { roots, revoked } => {
+            Trust::Fleet { roots, fleet } => {
                 let identity = self.verify(roots, end_entity, intermediates, now)?;
                 if !identity.role.serves() {
                     return Err(Refusal::Role(identity.role).into());
                 }
-                if revoked.contains(&identity.fingerprint) {
+                if fleet.is_revoked(&identity) {
                     return Err(CertificateError::Revoked.into());
                 }
             }

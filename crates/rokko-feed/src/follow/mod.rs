@@ -122,7 +122,7 @@ pub enum FollowEvent {
         /// What to do.
         command: Command,
     },
-    /// The keys of the PoPs that were put out of the fleet.
+    /// The hashes of all certificates that were revoked.
     Revoked(Vec<[u8; 32]>),
     /// The copy takes nothing for now; it is tried again.
     Stuck(String),

@@ -84,7 +84,7 @@ pub enum FromPop {
     },
     /// What reading every octet that it serves came to.
     Verified(Verified),
-    /// A request for a new certificate (PKCS #10, DER).
+    /// A request for a new certificate, as the carrier makes it; from a PoP whose certificate has expired, the only message.
     Renew(Vec<u8>),
     /// What a relay says of a PoP behind it.
     Relayed {
@@ -164,7 +164,7 @@ pub enum FromServer {
         /// What to do.
         command: Command,
     },
-    /// The SHA-256 hashes of the public keys of all PoPs that were put out of the fleet.
+    /// The SHA-256 hashes of all certificates that were revoked.
     Revoked(Vec<[u8; 32]>),
 }
 
@@ -279,7 +279,7 @@ pub enum News {
     Differ(Vec<Name>),
     /// What reading every octet that it serves came to.
     Verified(Verified),
-    /// It asks for a new certificate (PKCS #10, DER).
+    /// It asks for a new certificate.
     Renew(Vec<u8>),
 }
 
@@ -326,6 +326,8 @@ pub enum RefuseCode {
     Revoked,
     /// The PoP did something that the protocol does not allow.
     Protocol,
+    /// The PoP's certificate has expired: it can ask for a new one, and for nothing else.
+    Expired,
 }
 
 /// What a snapshot is.
@@ -360,6 +362,7 @@ impl RefuseCode {
             Self::Busy => "the server cannot serve the feed now",
             Self::Revoked => "this node was put out of the fleet",
             Self::Protocol => "a message that the protocol does not allow",
+            Self::Expired => "this node's certificate has expired",
         }
     }
 }

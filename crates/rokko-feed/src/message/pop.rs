@@ -243,8 +243,17 @@ impl News {
 }
 
 impl RefuseCode {
-    const ALL: [Self; 7] =
-        [Self::Version, Self::OtherSet, Self::Ahead, Self::Forked, Self::Busy, Self::Revoked, Self::Protocol];
+    const ALL: [Self; 8] =
+        [
+            Self::Version,
+            Self::OtherSet,
+            Self::Ahead,
+            Self::Forked,
+            Self::Busy,
+            Self::Revoked,
+            Self::Protocol,
+            Self::Expired,
+        ];
 
     pub(super) fn octet(self) -> u8 {
         match self {
@@ -255,6 +264,7 @@ impl RefuseCode {
             Self::Busy => 5,
             Self::Revoked => 6,
             Self::Protocol => 7,
+            Self::Expired => 8,
         }
     }
 

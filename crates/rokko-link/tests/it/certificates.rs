@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rokko_link::{
-    ALPN_JOIN, Authority, AuthorityError, Credentials, CredentialsError, Dialer, LinkError, PendingKey, RevokedList,
+    ALPN_JOIN, Authority, AuthorityError, Credentials, CredentialsError, Dialer, LinkError, PendingKey, MemoryFleet,
     Role,
 };
 use rustls_pki_types::PrivateKeyDer;
@@ -167,10 +167,10 @@ async fn a_revoked_relay_is_left() {
     let fleet = TestFleet::new();
     let (pop, relay) = (fleet.node("tyo1", Role::Pop, now_s()), fleet.node("ber1", Role::Relay, now_s()));
     let serving = fleet.relay(&relay).await;
-    let revoked = Arc::new(RevokedList::default());
+    let revoked = Arc::new(MemoryFleet::default());
     let dialer = Dialer::new(&pop, revoked.clone()).unwrap();
     assert_eq!(dialer.dial(&serving.address.to_string()).await.unwrap().1, *relay.identity());
-    revoked.insert(relay.identity().fingerprint);
+    revoked.revoke(relay.identity().fingerprint);
     let refused = dialer.dial(&serving.address.to_string()).await.err().unwrap();
     assert!(whole(&refused).contains("it was revoked"), "{}", whole(&refused));
 }

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod certificates;
+mod feed;
 mod garbage;
 mod joins;
 mod links;
+mod nodes;
+mod relays;
 mod support;

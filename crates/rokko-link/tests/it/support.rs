@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rokko_feed::SetId;
 use rokko_link::{
     Admission, Authority, Credentials, Dialer, Event, Framed, Identity, Limits, Link, LinkError, Listener,
-    ListenerLimits, MemoryFleet, PendingKey, RevokedList, Role, SigningRequest, Token,
+    ListenerLimits, MemoryFleet, PendingKey, Role, SigningRequest, Token,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub(crate) const DAY_S: u64 = 86_400;
-pub(crate) const SET: [u8; 16] = [5; 16];
+pub(crate) const SET: SetId = SetId([5; 16]);
 pub(crate) const LIMITS: Limits =
     Limits { message_octets_max: 4 << 20, stall: Duration::from_secs(20), silence: Duration::from_secs(20) };
 
@@ -102,7 +103,7 @@ async fn echo<S: AsyncRead + AsyncWrite + Unpin>(identity: Identity, mut link: L
 
 /// Says something to the server at an address, and gives what comes back.
 pub(crate) async fn say(credentials: &Credentials, address: SocketAddr, text: &str) -> Result<String, LinkError> {
-    let dialer = Dialer::new(credentials, Arc::new(RevokedList::default())).unwrap();
+    let dialer = Dialer::new(credentials, Arc::new(MemoryFleet::default())).unwrap();
     let (stream, _) = dialer.dial(&address.to_string()).await?;
     let mut link = Link::new(stream, LIMITS);
     link.send(Framed::new(text.as_bytes()));
