@@ -9,10 +9,10 @@ use clap::{Parser, Subcommand};
 
 use crate::data::{Mix, Pick, Set};
 use crate::load::{Pace, TcpLoad, UdpLoad, run_tcp, run_udp};
-use crate::peers::Peer;
+use crate::peers::{Peer, with_rokko};
 use crate::report::{Bench, say};
 use crate::scenario::query::How;
-use crate::scenario::{change, churn, flood, import, memory, query, scale, tcp, xdp};
+use crate::scenario::{change, churn, fleet, flood, import, memory, query, scale, tcp, xdp};
 
 /// Measure Rokko beside its peers.
 #[derive(Parser)]
@@ -68,7 +68,7 @@ pub(crate) struct PeerArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum What {
-    /// The parts below with their usual sizes, but for scale, churn, flood and xdp.
+    /// The parts below with their usual sizes, but for scale, churn, fleet, flood and xdp.
     Suite,
     /// CPU per UDP query with many small zones.
     Query {
@@ -198,6 +198,41 @@ pub(crate) enum What {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// From a commit to the answers of nodes that follow: Rokko's `PoPs`, and secondaries behind a Knot primary.
+    Fleet {
+        /// What is measured.
+        #[arg(value_enum)]
+        part: fleet::Part,
+        /// How many zones of six records.
+        #[arg(long, default_value_t = 100_000)]
+        zones: usize,
+        /// How many nodes follow.
+        #[arg(long, default_value_t = 8)]
+        nodes: usize,
+        /// So many changes a second; without it 200 for `lag`, and as fast as they go for `throughput`.
+        #[arg(long)]
+        rate: Option<f64>,
+        /// How many changes in a round of `lag`.
+        #[arg(long, default_value_t = 2000)]
+        changes: usize,
+        /// How many changes are under way at once.
+        #[arg(long, default_value_t = 8)]
+        writers: usize,
+        /// How many changes Rokko gets in one request of `throughput`.
+        #[arg(long, default_value_t = 50)]
+        batch: usize,
+        /// Seconds of `throughput`.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Milliseconds between two queries about one change to one node.
+        #[arg(long, default_value_t = 1.0)]
+        every_ms: f64,
+        /// Leave Rokko out.
+        #[arg(long)]
+        only_peers: bool,
+        #[command(flatten)]
+        peers: PeerArgs,
+    },
     /// A flood of random subdomains beside a client that asks for what there is.
     Flood {
         /// How many zones of six records.
@@ -291,6 +326,20 @@ impl What {
             What::Churn { zones, changes, rate, seconds } => {
                 let size = churn::Size { zones: *zones, changes: *changes, rate: *rate, seconds: *seconds };
                 churn::run(bench, size)
+            }
+            What::Fleet { part, zones, nodes, rate, changes, writers, batch, seconds, every_ms, only_peers, peers } => {
+                let size = fleet::Size {
+                    zones: *zones,
+                    nodes: *nodes,
+                    rate: *rate,
+                    changes: *changes,
+                    writers: *writers,
+                    batch: *batch,
+                    seconds: *seconds,
+                    every: Duration::from_secs_f64(every_ms / 1e3),
+                };
+                let skipped = usize::from(*only_peers);
+                fleet::run(bench, *part, &size, &with_rokko(&peers.peers)[skipped..])
             }
             What::Flood { zones, times, prefixes, client_rate, seconds, burners, peers } => {
                 let size = flood::Size {

@@ -2,6 +2,7 @@
 
 mod bind;
 mod fill;
+mod fleet;
 mod knot;
 mod nsd;
 mod pdns;
@@ -22,6 +23,7 @@ use crate::report::Bench;
 
 pub(crate) use bind::addzone as bind_addzone;
 pub(crate) use fill::{API_KEY, agent};
+pub(crate) use fleet::{Begin, Fleet};
 pub(crate) use knot::addzone as knot_addzone;
 pub(crate) use nsd::control as nsd_control;
 pub(crate) use rokko::{filled as rokko_filled, import as rokko_import};

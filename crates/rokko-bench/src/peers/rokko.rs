@@ -1,13 +1,14 @@
 //! Rokko.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{API_KEY, Place, Server, fill, free_port, fresh};
+use super::{API_KEY, Place, Server, fill, fleet, free_port, fresh};
 use crate::data::Set;
 use crate::report::{Bench, progress};
 
@@ -23,6 +24,16 @@ pub(super) fn start(bench: &Bench, set: Set, place: &Place) -> Result<Server> {
 }
 
 fn start_on(bench: &Bench, data: &Path, place: &Place) -> Result<Server> {
+    let (api, mut command) = command(bench, data, place)?;
+    if let Some(interface) = &place.xdp {
+        command.args(["--xdp", interface]);
+    }
+    command.env("ROKKO_API_KEY", API_KEY);
+    Ok(Server::spawn("Rokko", command, data, place)?.with_api(api))
+}
+
+/// `rokko up` over a data folder, and where its API will be.
+fn command(bench: &Bench, data: &Path, place: &Place) -> Result<(SocketAddr, Command)> {
     let api = free_port()?;
     let config = data.join("bench.toml");
     let limits = if place.usual_limits { LIMITS_USUAL } else { LIMITS_ABOVE_LOAD };
@@ -30,11 +41,31 @@ fn start_on(bench: &Bench, data: &Path, place: &Place) -> Result<Server> {
     let mut command = place.command(&bench.rokko);
     command.arg("up").arg("--config").arg(config).arg("--data-dir").arg(data);
     command.args(["--dns-listen", &place.dns.to_string(), "--api-listen", &api.to_string()]);
-    if let Some(interface) = &place.xdp {
-        command.args(["--xdp", interface]);
+    Ok((api, command))
+}
+
+/// Starts a control node with a set, which gives PoPs the feed at an address. Its data folder is a copy, so that each
+/// fleet is a new one.
+pub(super) fn start_control(bench: &Bench, set: Set, place: &Place, feed: SocketAddr) -> Result<Server> {
+    let (filled, _) = filled(bench, set)?;
+    let data = bench.folder.join("fleet-rokko-control");
+    fleet::copy(&filled, &data)?;
+    let (api, mut command) = command(bench, &data, place)?;
+    command.args(["--fleet-listen", &feed.to_string()]).env("ROKKO_API_KEY", API_KEY);
+    let mut server = Server::spawn("Rokko", command, &data, place)?.with_api(api);
+    wait_for_api(&mut server)?;
+    Ok(server)
+}
+
+/// Starts a PoP, which joins with a token if it has not yet.
+pub(super) fn start_pop(bench: &Bench, data: &Path, place: &Place, token: Option<&str>) -> Result<Server> {
+    let mut command = place.command(&bench.rokko);
+    command.arg("pop").arg("--data-dir").arg(data).args(["--dns-listen", &place.dns.to_string()]);
+    command.args(["--status-listen", &free_port()?.to_string()]);
+    if let Some(token) = token {
+        command.args(["--join", token]);
     }
-    command.env("ROKKO_API_KEY", API_KEY);
-    Ok(Server::spawn("Rokko", command, data, place)?.with_api(api))
+    Server::spawn("Rokko, PoP", command, data, place)
 }
 
 /// One thread of each kind, and no limit on what one client does over TCP.
@@ -75,16 +106,20 @@ fn filled_at(bench: &Bench, set: Set, folder: &str) -> Result<(PathBuf, f64)> {
 
 fn fill_by_api(bench: &Bench, data: &Path, count: usize) -> Result<f64> {
     let mut server = start_on(bench, data, &Place { all_cores: true, ..Place::loopback()? })?;
-    let api = server.api()?;
+    wait_for_api(&mut server)?;
+    fill::fill(server.api()?, 0, count)
+}
+
+fn wait_for_api(server: &mut Server) -> Result<()> {
     let start = Instant::now();
-    let url = format!("http://{api}/v1/zones?limit=1");
+    let url = format!("http://{}/v1/zones?limit=1", server.api()?);
     let agent = fill::agent();
     while !agent.get(&url).header("X-API-Key", API_KEY).call().is_ok_and(|response| response.status() == 200) {
         server.is_alive()?;
         ensure!(start.elapsed() < START_LIMIT, "Rokko's API did not answer within {START_LIMIT:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
-    fill::fill(api, 0, count)
+    Ok(())
 }
 
 /// Imports files into a new data folder of a stopped node; returns the seconds that it took.

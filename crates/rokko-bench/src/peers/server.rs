@@ -104,6 +104,25 @@ impl Server {
         }
     }
 
+    /// Has the server end, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0));
+        let end = Instant::now() + STOP_LIMIT;
+        let mut is_told = false;
+        while Instant::now() < end {
+            // One that has ended is not signalled: its number may be another process's.
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits until the server gives a positive answer to `query`; returns how long that is after its start.
     pub(crate) fn wait_for_answer(&mut self, query: &[u8], limit: Duration) -> Result<Duration> {
         let socket = UdpSocket::bind(if self.dns.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
@@ -129,16 +148,6 @@ fn is_positive(response: &[u8]) -> bool {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0));
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM);
-        let end = Instant::now() + STOP_LIMIT;
-        while Instant::now() < end {
-            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }

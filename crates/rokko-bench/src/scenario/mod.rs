@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod churn;
+pub(crate) mod fleet;
 pub(crate) mod flood;
 pub(crate) mod import;
 pub(crate) mod memory;
