@@ -64,7 +64,7 @@ pub(super) fn start_primary(
 }
 
 /// Follows a primary. With `from_files` it begins with the zones' files, without it fetches all zones. What it has taken
-/// it keeps in its journal.
+/// it keeps in its journal, which is not synchronized with each transfer: what is lost can be fetched again.
 pub(super) fn start_secondary(
     folder: &Path,
     zones: &[ZoneFile],
@@ -74,7 +74,7 @@ pub(super) fn start_secondary(
 ) -> Result<Server> {
     let (load, journal) = if from_files { ("whole", "changes") } else { ("none", "all") };
     let config = format!(
-        "{}remote:\n  - id: primary\n    address: {}@{}\nacl:\n  - id: primary\n    address: 127.0.0.1\n    \
+        "{}  journal-db-mode: asynchronous\nremote:\n  - id: primary\n    address: {}@{}\nacl:\n  - id: primary\n    address: 127.0.0.1\n    \
          action: notify\ntemplate:\n  - id: default\n    storage: \"{}\"\n    zonefile-sync: -1\n    \
          zonefile-load: {load}\n    journal-content: {journal}\n    acl: primary\n    master: primary\n",
         node(folder, place),

@@ -21,7 +21,7 @@ pub(super) fn start(folder: &Path, zones: &[ZoneFile], place: &Place) -> Result<
     spawn("NSD", &config, folder, place)
 }
 
-/// Follows a primary, and takes transfers over as soon as they are there. With `from_files` it begins with the zones'
+/// Follows a primary. With `from_files` it begins with the zones'
 /// files, without it fetches all zones.
 pub(super) fn start_secondary(
     folder: &Path,
@@ -30,7 +30,7 @@ pub(super) fn start_secondary(
     primary: SocketAddr,
     from_files: bool,
 ) -> Result<Server> {
-    let mut config = node(folder, place, "  xfrd-reload-timeout: 0\n  xfrd-tcp-max: 256\n");
+    let mut config = node(folder, place, "  xfrd-tcp-max: 256\n");
     write!(
         config,
         "pattern:\n  name: \"secondary\"\n  zonefile: \"%s.zone\"\n  request-xfr: {}@{} NOKEY\n  \

@@ -38,6 +38,10 @@ pub(super) fn install(what: &str, arguments: &[String]) -> Result<()> {
     if what == "xdp" {
         programs.push(("ip", "iproute2"));
     }
+    // It is the primary of all secondaries.
+    if what == "fleet" {
+        programs.push(("knotd", "knot"));
+    }
     install_programs(&programs)
 }
 
