@@ -85,12 +85,12 @@ pub(super) fn start_secondary(
     spawn("Knot, secondary", config, folder, zones, place)
 }
 
-/// What every node has; as many background workers as there are cores.
+/// What every node has; as many background workers as there are cores. Connections are kept for the next zone.
 fn node(folder: &Path, place: &Place) -> String {
     let dir = folder.display();
     format!(
-        "server:\n  rundir: \"{dir}\"\n  listen: {}@{}\n  udp-workers: 1\n  tcp-workers: 1\n  tcp-max-clients: 4000\n\
-         control:\n  listen: \"{dir}/control\"\n  timeout: 600\nlog:\n  - target: stderr\n    any: error\n\
+        "server:\n  rundir: \"{dir}\"\n  listen: {}@{}\n  udp-workers: 1\n  tcp-workers: 1\n  tcp-max-clients: 4000\n  \
+         remote-pool-limit: 100\n  remote-pool-timeout: 10\ncontrol:\n  listen: \"{dir}/control\"\n  timeout: 600\nlog:\n  - target: stderr\n    any: error\n\
          database:\n  storage: \"{dir}\"\n",
         place.dns.ip(),
         place.dns.port()
