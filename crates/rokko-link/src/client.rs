@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rokko_feed::audit::{Done, View};
+use rokko_feed::audit::Done;
 use rokko_feed::follow::{FollowEvent, Following, Local, Position};
 use rokko_feed::message::{Command, FROM_SERVER_OCTETS_MAX, FromPop, FromServer, Path, RefuseCode, Report};
 use rokko_feed::serve::INSTALL_MS_MAX;
@@ -29,6 +29,7 @@ use crate::dial::Dialer;
 use crate::framing::Framed;
 use crate::listener::ShownCertificate;
 use crate::relay::Downstream;
+use crate::server::Views;
 use crate::stream::{Event, Limits, Link, LinkError};
 
 /// How often a session looks after what is due.
@@ -79,7 +80,7 @@ pub struct FollowerParts {
     /// The copy that is kept.
     pub local: Box<dyn Local + Send>,
     /// The copy as audits read it.
-    pub view: Arc<dyn View + Send + Sync>,
+    pub views: Views,
     /// The node.
     pub node: Box<dyn Node>,
     /// What the feed says of the fleet, shared with the relay's own server if there is one.
@@ -463,10 +464,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 tracing::warn!(?zones, "zones differ from what the feed says and are asked for anew");
             }
             FollowEvent::Job(job) => {
-                let (view, done) = (parts.view.clone(), self.done.0.clone());
+                let (views, done) = (parts.views.clone(), self.done.0.clone());
                 tokio::task::spawn_blocking(move || {
                     // The session may have ended meanwhile.
-                    let _ = done.blocking_send(job.run(&*view));
+                    let _ = done.blocking_send(job.run(&*views()));
                 });
             }
             FollowEvent::Drain(drained) => parts.node.drain(drained),

@@ -36,7 +36,7 @@ pub use join::{JoinError, Joined, join};
 pub use listener::{Listener, ListenerError, ListenerLimits, Peer, ShownCertificate};
 pub use name::{NameError, NodeName};
 pub use relay::Downstream;
-pub use server::{Age, Data, Feed, FeedParts, heads};
+pub use server::{Age, Feed, FeedParts, Views, heads};
 pub use stream::{Event, Limits, Link, LinkError};
 pub use tls::{ALPN_FEED, ALPN_JOIN};
 pub use token::{Token, TokenError};

@@ -45,10 +45,8 @@ const ORDERS_MAX: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(INSTALL_MS_MAX);
 const LIMITS: Limits = Limits { message_octets_max: FROM_POP_OCTETS_MAX, stall: PATIENCE, silence: PATIENCE };
 
-/// All that a node has for those that follow it.
-pub trait Data: History + View + Send + Sync + 'static {}
-
-impl<T: History + View + Send + Sync + 'static> Data for T {}
+/// One state of all zones, for audits; a new one with each call.
+pub type Views = Arc<dyn Fn() -> Box<dyn View + Send> + Send + Sync>;
 
 /// Tells of each new revision of a mirror.
 pub fn heads(mirror: &Mirror) -> watch::Receiver<Revision> {
@@ -65,7 +63,9 @@ pub type Age = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// What a server of the feed is made of.
 pub struct FeedParts {
     /// What it has.
-    pub data: Arc<dyn Data>,
+    pub data: Arc<dyn History + Send + Sync>,
+    /// What it has as audits read it.
+    pub views: Views,
     /// Changes with each new revision.
     pub heads: watch::Receiver<Revision>,
     /// Who belongs to the fleet, and who hears what is new of them.
@@ -406,10 +406,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     }
 
     fn start(&self, job: Job) {
-        let (data, jobs, done) = (self.feed.parts.data.clone(), self.feed.jobs.clone(), self.done.0.clone());
+        let (views, jobs, done) = (self.feed.parts.views.clone(), self.feed.jobs.clone(), self.done.0.clone());
         tokio::spawn(async move {
             let Ok(turn) = jobs.acquire_owned().await else { return };
-            let worked = tokio::task::spawn_blocking(move || job.run(&*data)).await;
+            let worked = tokio::task::spawn_blocking(move || job.run(&*views())).await;
             drop(turn);
             if let Ok(worked) = worked {
                 // The session may have ended meanwhile.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{backup, change, config, failure, fleet, key, record, up, zone};
+use crate::{backup, change, config, failure, fleet, key, pop, record, up, zone};
 
 /// Host DNS zones: a server, its control plane and its command line in one.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Start a node: store, DNS server and HTTP API in one process.
     Up(up::UpArgs),
+    /// Start a point of presence: DNS from a copy of all zones that the fleet's feed keeps up to date.
+    Pop(pop::PopArgs),
     /// Import, export, check, list and change whole zones.
     Zone {
         #[command(subcommand)]

@@ -17,6 +17,7 @@ mod failure;
 mod fleet;
 mod key;
 mod output;
+mod pop;
 mod record;
 mod shell;
 mod time;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
 fn run(command: Command, output: &mut Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Up(args) => up::run(&args, output),
+        Command::Pop(args) => pop::run(&args, output),
         Command::Zone { command } => zone::run(command, output),
         Command::Record { command } => record::run(command, output),
         Command::Change { command } => change::run(command, output),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rokko_link::{
-    ALPN_JOIN, Authority, AuthorityError, Credentials, CredentialsError, Dialer, LinkError, PendingKey, MemoryFleet,
+    ALPN_JOIN, Authority, AuthorityError, Credentials, CredentialsError, Dialer, LinkError, MemoryFleet, PendingKey,
     Role,
 };
 use rustls_pki_types::PrivateKeyDer;

@@ -110,6 +110,7 @@ pub(crate) fn feed_of(
 ) -> Arc<Feed> {
     Feed::new(FeedParts {
         data: Arc::new(Source::new(mirror.clone())),
+        views: views_of(&mirror),
         heads: heads(mirror),
         fleet: members,
         authority: fleet.map(|fleet| fleet.authority.clone()),
@@ -165,7 +166,7 @@ impl Plan {
             addresses: self.addresses.iter().map(ToString::to_string).collect(),
             program: "test".to_owned(),
             local: Box::new(Copy::new(mirror.clone(), now_ms)),
-            view: Arc::new(Source::new(mirror.clone())),
+            views: views_of(&mirror),
             node: Box::new(Told { told: told.clone(), feed }),
             downstream: downstream.clone(),
             relay: is_relay,
@@ -244,4 +245,9 @@ impl Node for Told {
             feed.membership_changed();
         }
     }
+}
+
+fn views_of(mirror: &Arc<Mirror>) -> rokko_link::Views {
+    let mirror = Arc::clone(mirror);
+    Arc::new(move || Box::new(mirror.view()))
 }

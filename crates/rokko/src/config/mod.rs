@@ -12,17 +12,22 @@ mod reference;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rokko_answer::Settings;
 use rokko_control::{Limits, ZoneDefaults};
 
-pub(crate) use raw::LogFormat;
+pub(crate) use raw::{IsolationAction, LogFormat};
 pub(crate) use read::load;
 
 /// Where the data folder is if nothing else is said.
 pub(crate) const DEFAULT_DATA_DIR: &str = "rokko-data";
 /// Where DNS is served if nothing else is said. Port 5300 needs no privilege.
 pub(crate) const DEFAULT_DNS_LISTEN: [&str; 2] = ["127.0.0.1:5300", "[::1]:5300"];
+/// Where a PoP's data folder is if nothing else is said.
+pub(crate) const DEFAULT_POP_DIR: &str = "rokko-pop";
+/// Where a PoP shows how it is if nothing else is said.
+pub(crate) const DEFAULT_STATUS_LISTEN: &str = "127.0.0.1:8055";
 /// Where the API is served if nothing else is said.
 pub(crate) const DEFAULT_API_LISTEN: &str = "127.0.0.1:8053";
 
@@ -53,10 +58,31 @@ pub(crate) struct Config {
     pub(crate) zone_defaults: ZoneDefaults,
     /// What is too much.
     pub(crate) limits: Limits,
+    /// Where PoPs are served.
+    pub(crate) fleet_listen: Vec<SocketAddr>,
+    /// Where PoPs reach this node.
+    pub(crate) fleet_addresses: Vec<String>,
+    /// This node as a PoP.
+    pub(crate) pop: PopConfig,
     /// What is logged, as in `RUST_LOG`.
     pub(crate) log_level: String,
     /// How it is logged.
     pub(crate) log_format: LogFormat,
+}
+
+/// A point of presence.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PopConfig {
+    /// The data folder.
+    pub(crate) data_dir: PathBuf,
+    /// Where the feed comes from; empty: what the token said.
+    pub(crate) from: Vec<String>,
+    /// Where `/metrics` and `/healthz` are served.
+    pub(crate) status_listen: Vec<SocketAddr>,
+    /// Where the feed is served to others.
+    pub(crate) relay_listen: Vec<SocketAddr>,
+    /// After how long without the control plane something is done, and what.
+    pub(crate) isolation: Option<(Duration, IsolationAction)>,
 }
 
 /// A certificate chain and its key.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rate::Rate;
-use super::{DEFAULT_API_LISTEN, DEFAULT_DATA_DIR, DEFAULT_DNS_LISTEN};
+use super::{DEFAULT_API_LISTEN, DEFAULT_DATA_DIR, DEFAULT_DNS_LISTEN, DEFAULT_POP_DIR, DEFAULT_STATUS_LISTEN};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,10 @@ pub(crate) struct Raw {
     pub(crate) zones: Zones,
     /// What is too much. A change that would go beyond is refused.
     pub(crate) limits: RawLimits,
+    /// The fleet, at the control node.
+    pub(crate) fleet: Fleet,
+    /// This node as a point of presence: what `rokko pop` reads beside `dns` and `log`.
+    pub(crate) pop: Pop,
     /// The log, which goes to standard error.
     pub(crate) log: Log,
 }
@@ -38,6 +42,8 @@ impl Default for Raw {
             api: Api::default(),
             zones: Zones::default(),
             limits: RawLimits::default(),
+            fleet: Fleet::default(),
+            pop: Pop::default(),
             log: Log::default(),
         }
     }
@@ -312,6 +318,59 @@ impl Default for RawLimits {
         let Limits { zone_records_max, requests_max, queue_max } = Limits::default();
         Self { zone_records_max, requests_max, queue_max }
     }
+}
+
+/// The fleet, at the control node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Fleet {
+    /// Where PoPs are served (TLS 1.3 over TCP); empty: nowhere. Flag: `--fleet-listen`. Needs a restart.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Where PoPs reach this node, as `HOST:PORT`, which goes into tokens; empty: the addresses in `listen`.
+    pub(crate) addresses: Vec<String>,
+}
+
+/// This node as a point of presence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Pop {
+    /// The folder with the mirror, the key and the certificate. Flag: `--data-dir`.
+    pub(crate) data_dir: PathBuf,
+    /// Where the feed comes from, as `HOST:PORT`, in the order in which they are tried: the control node or relays; empty: what
+    /// the token said. Flag: `--from`. Needs a restart.
+    pub(crate) from: Vec<String>,
+    /// Where `/metrics` and `/healthz` are served over plain HTTP. Flag: `--status-listen`. Needs a restart.
+    pub(crate) status_listen: Vec<SocketAddr>,
+    /// Where a relay serves the feed to other PoPs; empty: nowhere. Flag: `--relay-listen`. Needs a restart.
+    pub(crate) relay_listen: Vec<SocketAddr>,
+    /// For how many seconds the PoP answers without any word from the control plane; 0: for ever.
+    pub(crate) isolation_limit_s: u64,
+    /// What it does after that: `servfail` answers every query with SERVFAIL, `withdraw` goes on answering; both make `/healthz`
+    /// say 503, so that whatever announces the PoP's addresses can withdraw them.
+    pub(crate) isolation_action: IsolationAction,
+}
+
+impl Default for Pop {
+    fn default() -> Self {
+        Self {
+            data_dir: DEFAULT_POP_DIR.into(),
+            from: Vec::new(),
+            status_listen: DEFAULT_STATUS_LISTEN.parse().ok().into_iter().collect(),
+            relay_listen: Vec::new(),
+            isolation_limit_s: 0,
+            isolation_action: IsolationAction::Servfail,
+        }
+    }
+}
+
+/// What a PoP does that has been alone for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum IsolationAction {
+    /// Every query is answered with SERVFAIL.
+    Servfail,
+    /// It goes on answering, and says that it wants no queries.
+    Withdraw,
 }
 
 /// The log.

@@ -3,13 +3,14 @@
 use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use rokko_answer::Settings;
 use rokko_control::{Limits, ZoneDefaults};
 use toml::de::DeTable;
 
 use super::raw::Raw;
-use super::{Config, TlsFiles};
+use super::{Config, PopConfig, TlsFiles};
 use crate::failure::Failure;
 
 /// Reads and checks a file; `None` gives the defaults.
@@ -37,7 +38,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, Failure> {
 
 /// Turns what was read into a configuration, and tells `wrong` the key and the fault of each bad value.
 fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, String)) -> Config {
-    let Raw { data_dir, dns, api, zones, limits, log } = raw;
+    let Raw { data_dir, dns, api, zones, limits, fleet, pop, log } = raw;
     check_dns(&dns, wrong);
     within(wrong, "limits.zone_records_max", limits.zone_records_max, 1, u64::from(u32::MAX));
     within(wrong, "limits.requests_max", limits.requests_max, 1, 1_000_000);
@@ -101,6 +102,16 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
         tls_names: api.tls_names,
         zone_defaults,
         limits,
+        fleet_listen: fleet.listen,
+        fleet_addresses: fleet.addresses,
+        pop: PopConfig {
+            data_dir: pop.data_dir,
+            from: pop.from,
+            status_listen: pop.status_listen,
+            relay_listen: pop.relay_listen,
+            isolation: (pop.isolation_limit_s > 0)
+                .then(|| (Duration::from_secs(pop.isolation_limit_s), pop.isolation_action)),
+        },
         log_level: log.level,
         log_format: log.format,
     }
@@ -130,6 +141,7 @@ fn answer_settings(dns: &super::raw::Dns) -> Settings {
         cname_chain_max: dns.cname_chain_max,
         extended_errors: dns.extended_errors,
         rate: dns.rate.limits(),
+        service: rokko_answer::Service::Full,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rokko_api::serve::BoundListener;
-use rokko_api::state::ExtraMetrics;
+use rokko_api::state::{ExtraMetrics, FleetLink};
 use rokko_api::{ApiConfig, ApiState, Certificate, Limits, Listen, TlsSource};
 use rokko_control::Control;
 use tokio::runtime::Runtime;
@@ -35,6 +35,7 @@ impl ApiServer {
         control: Control,
         config: &Config,
         extra: ExtraMetrics,
+        fleet: Option<Arc<dyn FleetLink>>,
         runtime: &Runtime,
     ) -> Result<Self, Failure> {
         let stop_timeout = Duration::from_secs(config.stop_grace_s);
@@ -46,7 +47,8 @@ impl ApiServer {
         let bound = runtime.block_on(rokko_api::bind(api)).map_err(|error| Failure::failed(chain(&error)))?;
         let urls = bound.listeners().iter().map(BoundListener::url).collect();
         let certificates = bound.listeners().iter().filter_map(|listener| listener.certificate.clone()).collect();
-        let state = ApiState::new(control, config.data_dir.join(BACKUPS), extra);
+        let mut state = ApiState::new(control, config.data_dir.join(BACKUPS), extra);
+        state.fleet = fleet;
         let (stop, stopped) = oneshot::channel::<()>();
         let served = runtime.spawn(bound.serve(state, async {
             // An error says that the sender is gone, which means the same.

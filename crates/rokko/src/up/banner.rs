@@ -23,6 +23,8 @@ pub(crate) struct Started {
     pub(crate) dns: Vec<SocketAddr>,
     /// What became of AF_XDP on each interface that it was asked for.
     pub(crate) xdp: Vec<XdpState>,
+    /// Where PoPs are served.
+    pub(crate) fleet: Vec<SocketAddr>,
     /// The URLs of the API.
     pub(crate) api: Vec<String>,
     /// SHA-256 of the API's certificate, if it serves HTTPS.
@@ -37,6 +39,7 @@ struct Listening<'a> {
     dns: Vec<String>,
     xdp: Vec<Bypass<'a>>,
     api: &'a [String],
+    fleet: Vec<String>,
     api_fingerprint: Option<&'a str>,
     data_dir: String,
     zones: u64,
@@ -74,6 +77,7 @@ pub(crate) fn print(started: &Started, output: &mut Output) -> Result<(), Failur
             dns,
             xdp: started.xdp.iter().map(Bypass::from).collect(),
             api: &started.api,
+            fleet: started.fleet.iter().map(ToString::to_string).collect(),
             api_fingerprint: started.fingerprint.as_deref(),
             data_dir: started.data_dir.display().to_string(),
             zones: started.zones,
@@ -86,7 +90,9 @@ pub(crate) fn print(started: &Started, output: &mut Output) -> Result<(), Failur
         return output.flush();
     }
     output::note(text(started));
-    output.line(format_args!("ready dns={} api={} pid={pid}", dns.join(","), started.api.join(",")))?;
+    let fleet: Vec<String> = started.fleet.iter().map(ToString::to_string).collect();
+    let fleet = if fleet.is_empty() { String::new() } else { format!(" fleet={}", fleet.join(",")) };
+    output.line(format_args!("ready dns={} api={}{fleet} pid={pid}", dns.join(","), started.api.join(",")))?;
     output.flush()
 }
 
@@ -103,6 +109,8 @@ fn text(started: &Started) -> String {
         item("", &started.xdp.iter().map(ToString::to_string).collect::<Vec<_>>());
     }
     item("API", &started.api);
+    let fleet: Vec<String> = started.fleet.iter().map(|addr| format!("{addr} (PoPs)")).collect();
+    item("Fleet", &fleet);
     if let Some(fingerprint) = &started.fingerprint {
         item("", &[format!("certificate SHA-256 {fingerprint}")]);
     }

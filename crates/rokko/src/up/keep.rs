@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::failure::Failure;
 /// The mirror's folder in the data folder.
 const FOLDER: &str = "mirror";
 /// How often it is looked whether the log has become long.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How many octets of a new snapshot are written before the thread looks whether it has to stop.
 const STEP_OCTETS: u64 = 4 << 20;
 /// How long the next try waits after one that failed, such as for a full disk.
@@ -47,16 +48,31 @@ pub(crate) fn open(data_dir: &Path, durability: Durability) -> Result<(Arc<Mirro
 pub(crate) struct Compactor {
     stop: Sender<()>,
     thread: JoinHandle<()>,
+    wanted: Wanted,
+}
+
+/// Through which a new snapshot is asked for before the log is long: somebody needs one that is newer than what there is.
+#[derive(Clone, Default)]
+pub(crate) struct Wanted(Arc<AtomicBool>);
+
+impl Wanted {
+    /// A function that asks.
+    pub(crate) fn asker(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let wanted = Arc::clone(&self.0);
+        Arc::new(move || wanted.store(true, Ordering::Relaxed))
+    }
 }
 
 impl Compactor {
     pub(crate) fn start(mirror: Arc<Mirror>) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
+        let wanted = Wanted::default();
+        let asked = wanted.clone();
         let work = move || {
             let mut wait = LOOK_EVERY;
             while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 wait = LOOK_EVERY;
-                if !mirror.wants_compaction() {
+                if !asked.0.swap(false, Ordering::Relaxed) && !mirror.wants_compaction() {
                     continue;
                 }
                 if let Err(error) = compact(&mirror, || stopped.try_recv().is_ok()) {
@@ -67,7 +83,12 @@ impl Compactor {
         };
         let thread = std::thread::Builder::new().name("rokko-compact".to_owned()).spawn(work);
         let thread = thread.map_err(|error| Failure::io("start the thread of the mirror", &error))?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, thread, wanted })
+    }
+
+    /// Through which a new snapshot is asked for.
+    pub(crate) fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     pub(crate) fn stop(self) {

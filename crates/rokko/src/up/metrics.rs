@@ -129,6 +129,12 @@ fn rcode_text(rcode: u16) -> String {
     if usize::from(rcode) == RCODES_COUNTED - 1 { "other".to_owned() } else { Rcode(rcode).to_string() }
 }
 
+/// Appends a number that goes up and down.
+pub(crate) fn gauge(out: &mut String, name: &str, help: &str, value: &str) {
+    head(out, name, help, "gauge");
+    line(out, format_args!("{name} {value}"));
+}
+
 fn counter(out: &mut String, name: &str, help: &str, value: u64) {
     head(out, name, help, "counter");
     line(out, format_args!("{name}_total {value}"));

@@ -10,14 +10,15 @@ mod admin;
 mod api;
 mod banner;
 mod demo;
-mod dns;
+pub(crate) mod dns;
+pub(crate) mod fleet;
 pub(crate) mod keep;
-mod log;
-mod metrics;
+pub(crate) mod log;
+pub(crate) mod metrics;
 pub(crate) mod node;
-mod notify;
+pub(crate) mod notify;
 mod secrets;
-mod signals;
+pub(crate) mod signals;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ pub(crate) struct UpArgs {
     /// Take UDP queries from these network interfaces past the kernel's network stack (AF_XDP). Needs root or capabilities.
     #[arg(long, value_name = "IFACE", value_delimiter = ',')]
     xdp: Vec<String>,
+    /// Where PoPs are served; repeatable [default: nowhere].
+    #[arg(long, value_name = "ADDR:PORT")]
+    fleet_listen: Vec<SocketAddr>,
     /// Where the API is served; repeatable. Plain HTTP on loopback, HTTPS elsewhere [default: 127.0.0.1:8053].
     #[arg(long, value_name = "ADDR:PORT")]
     api_listen: Vec<SocketAddr>,
@@ -106,6 +110,9 @@ fn configuration(args: &UpArgs) -> Result<Config, Failure> {
     if !args.xdp.is_empty() {
         config.net.xdp.interfaces.clone_from(&args.xdp);
     }
+    if !args.fleet_listen.is_empty() {
+        config.fleet_listen.clone_from(&args.fleet_listen);
+    }
     if !args.api_listen.is_empty() {
         config.api_listen.clone_from(&args.api_listen);
     }
@@ -127,6 +134,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The time in Unix seconds.
-fn unix_s() -> u64 {
+pub(crate) fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -16,8 +16,10 @@ use tokio::runtime::Runtime;
 use super::api::ApiServer;
 use super::banner::Started;
 use super::dns::DnsShared;
+use super::fleet::FeedServer;
 use super::keep::{self, Compactor};
 use super::secrets::Secrets;
+use super::signals::Running;
 use super::{admin, chain, demo, metrics, unix_s};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -33,6 +35,7 @@ pub(crate) struct Node {
     dns: Arc<DnsShared>,
     net: rokko_net::Server,
     api: ApiServer,
+    feed: Option<FeedServer>,
     control: Control,
     mirror: Arc<Mirror>,
     compactor: Compactor,
@@ -66,7 +69,14 @@ impl Node {
         let extra = Arc::new(move |out: &mut String| {
             metrics::write(&answers.counters(), answers.shed_prefixes(), &counters.values(), out);
         });
-        let api = ApiServer::start(control.clone(), &config, extra, runtime)?;
+        let (feed, door) = match config.fleet_listen[..] {
+            [] => (None, None),
+            _ => {
+                let (feed, door) = FeedServer::control(&config, &control, compactor.wanted(), runtime)?;
+                (Some(feed), Some(door))
+            }
+        };
+        let api = ApiServer::start(control.clone(), &config, extra, door, runtime)?;
         let started = Started {
             data_dir: config.data_dir.clone(),
             zones,
@@ -74,15 +84,35 @@ impl Node {
             dns: net.local_addrs().to_vec(),
             xdp: net.xdp().to_vec(),
             api: api.urls(),
+            fleet: feed.as_ref().map_or_else(Vec::new, |feed| feed.addresses().to_vec()),
             has_demo: demo::exists(&control),
             fingerprint: api.fingerprint(),
             key,
         };
-        Ok((Self { config, store, secrets, dns, net, api, control, mirror, compactor }, started))
+        Ok((Self { config, store, secrets, dns, net, api, feed, control, mirror, compactor }, started))
     }
 
+    /// Finishes what is under way, then ends.
+    pub(crate) fn stop(self, runtime: &Runtime) {
+        let grace = Duration::from_secs(self.config.stop_grace_s);
+        self.api.stop(runtime);
+        self.net.stop(grace);
+        if let Some(feed) = self.feed {
+            feed.stop(runtime);
+        }
+        self.control.stop();
+        self.compactor.stop();
+        if let Err(error) = self.mirror.sync() {
+            tracing::warn!(
+                "the mirror could not be written to the disk; the next start mends it from the store: {error}"
+            );
+        }
+    }
+}
+
+impl Running for Node {
     /// Takes over what can change while the node runs, and says what needs a restart.
-    pub(crate) fn reload(&mut self, config: Config) {
+    fn reload(&mut self, config: Config) {
         let config = Config { net: usable_addresses(&config), ..config };
         self.dns.set_settings(config.answer.clone());
         if let Err(failure) = self.api.reload_certificates() {
@@ -95,12 +125,12 @@ impl Node {
         // What needs a restart stays as it is, so that the next reload warns of it again.
         self.config.answer = config.answer;
         self.config.cookie_secret_s = config.cookie_secret_s;
-        self.rotate_secrets();
+        self.each_minute();
         tracing::info!("the configuration was loaded again");
     }
 
     /// Replaces the secret for DNS cookies if it has grown old.
-    pub(crate) fn rotate_secrets(&mut self) {
+    fn each_minute(&mut self) {
         let now_s = unix_s();
         if !self.secrets.is_due(now_s, self.config.cookie_secret_s) {
             return;
@@ -112,20 +142,6 @@ impl Node {
                 tracing::info!("the secret for DNS cookies was replaced");
             }
             Err(failure) => tracing::warn!("{}", failure.message()),
-        }
-    }
-
-    /// Finishes what is under way, then ends.
-    pub(crate) fn stop(self, runtime: &Runtime) {
-        let grace = Duration::from_secs(self.config.stop_grace_s);
-        self.api.stop(runtime);
-        self.net.stop(grace);
-        self.control.stop();
-        self.compactor.stop();
-        if let Err(error) = self.mirror.sync() {
-            tracing::warn!(
-                "the mirror could not be written to the disk; the next start mends it from the store: {error}"
-            );
         }
     }
 }
@@ -159,7 +175,7 @@ pub(crate) fn random_seed() -> Result<u64, Failure> {
 
 /// The network's configuration, without those default addresses that this machine does not have: a machine without
 /// IPv6 is no reason to ask a person for a flag.
-fn usable_addresses(config: &Config) -> rokko_net::Config {
+pub(crate) fn usable_addresses(config: &Config) -> rokko_net::Config {
     let mut net = config.net.clone();
     if config.dns_listen_is_default {
         let missing = |addr: &SocketAddr| {
@@ -194,6 +210,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     check("api.tls_names", old.tls_names != new.tls_names);
     check("zones", old.zone_defaults != new.zone_defaults);
     check("limits", old.limits != new.limits);
+    check("fleet.listen", old.fleet_listen != new.fleet_listen);
     check("log.format", old.log_format != new.log_format);
     names
 }

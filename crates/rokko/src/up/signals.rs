@@ -6,13 +6,12 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::log;
-use super::node::Node;
 use super::notify::notify;
 use crate::config::Config;
 use crate::failure::Failure;
 
-/// How often the age of the cookie secret is looked at.
-const SECRETS_CHECK: Duration = Duration::from_secs(60);
+/// How often a node does what is to be done from time to time.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The signals that the node listens to.
 pub(crate) struct Signals {
@@ -36,24 +35,32 @@ impl Signals {
 enum Event {
     Stop(&'static str),
     Reload,
-    CheckSecrets,
+    Minute,
+}
+
+/// What runs until a signal comes.
+pub(crate) trait Running {
+    /// Takes over a configuration that was read anew.
+    fn reload(&mut self, config: Config);
+    /// Does what is to be done from time to time.
+    fn each_minute(&mut self);
 }
 
 /// Serves until a signal says to stop. `configuration` reads the configuration anew.
-pub(crate) fn serve(
+pub(crate) fn serve<N: Running>(
     mut signals: Signals,
-    mut node: Node,
+    mut node: N,
     runtime: &Runtime,
     log: &log::Handle,
     configuration: impl Fn() -> Result<Config, Failure>,
-) -> Node {
+) -> N {
     loop {
         let event = runtime.block_on(async {
             tokio::select! {
                 _ = signals.terminate.recv() => Event::Stop("SIGTERM"),
                 _ = signals.interrupt.recv() => Event::Stop("SIGINT"),
                 _ = signals.hangup.recv() => Event::Reload,
-                () = tokio::time::sleep(SECRETS_CHECK) => Event::CheckSecrets,
+                () = tokio::time::sleep(MINUTE) => Event::Minute,
             }
         });
         match event {
@@ -77,7 +84,7 @@ pub(crate) fn serve(
                 }
                 notify("READY=1");
             }
-            Event::CheckSecrets => node.rotate_secrets(),
+            Event::Minute => node.each_minute(),
         }
     }
 }
