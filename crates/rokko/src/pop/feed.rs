@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rokko_feed::follow::Position;
 use rokko_feed::message::{Command, Path, Report};
@@ -22,6 +23,8 @@ use crate::up::{chain, unix_s};
 
 /// The folder with key and certificate in the data folder.
 const FOLDER: &str = "fleet";
+/// How often it is looked how the feed stands, if nothing says that this has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The running feed.
 pub(super) struct Feed {
@@ -182,26 +185,13 @@ impl Node for Me {
     }
 }
 
-/// Keeps note of how the feed stands, and says when that changes.
+/// Keeps note of how the feed stands.
 async fn note(mut status: watch::Receiver<FollowerStatus>, downstream: Arc<Downstream>, state: Arc<State>) {
-    let mut server: Option<String> = None;
-    let mut trouble: Option<String> = None;
     loop {
         let now = status.borrow_and_update().clone();
         state.heard(now.server.is_some(), downstream.fresh_ms(), now.head);
         state.set_certificate_expires_s(now.certificate_expires_s);
-        if now.server != server {
-            match &now.server {
-                Some(name) => tracing::info!("the feed comes from {name} at {}", now.address),
-                None => tracing::warn!("the feed is cut off; answers go on from what is here"),
-            }
-            server.clone_from(&now.server);
-        }
-        if now.trouble != trouble && now.trouble.is_some() {
-            tracing::warn!("no feed from {}: {}", now.address, now.trouble.as_deref().unwrap_or(""));
-        }
-        trouble = now.trouble;
-        let changed = tokio::time::timeout(std::time::Duration::from_secs(1), status.changed()).await;
+        let changed = tokio::time::timeout(LOOK_EVERY, status.changed()).await;
         if matches!(changed, Ok(Err(_))) {
             state.heard(false, downstream.fresh_ms(), 0);
             return;
