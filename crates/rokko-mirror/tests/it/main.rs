@@ -9,3 +9,5 @@ mod damage;
 mod origin;
 #[cfg(test)]
 mod road;
+#[cfg(test)]
+mod sim;
