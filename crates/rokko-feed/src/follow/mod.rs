@@ -143,6 +143,8 @@ pub struct Following {
     incoming: Revision,
     image: Option<ImageReader>,
     asked: BTreeMap<Name, u64>,
+    /// What the server was told last.
+    told: (Revision, ShortDigest),
     heard_ms: u64,
     /// When the data were known to be the newest that the control plane had, as far as it can be known.
     fresh_ms: u64,
@@ -178,6 +180,7 @@ impl Following {
             incoming: revision,
             image: None,
             asked: BTreeMap::new(),
+            told: (revision, digest),
             heard_ms: now_ms,
             fresh_ms,
             is_stuck: false,
@@ -270,6 +273,8 @@ impl Following {
         self.settle(now_ms, local, out);
         if matches!(self.state, State::Streaming { .. }) {
             self.ask(local.suspects(), now_ms);
+            let Position { revision, digest, .. } = local.position();
+            self.tell(Ack { revision, digest, at_ms: now_ms });
         }
     }
 
@@ -487,11 +492,19 @@ impl Following {
         let Position { revision, digest, .. } = applied.position;
         // Taking over a snapshot can take longer than a silence may last.
         self.heard_ms = self.heard_ms.max(applied.at_ms);
-        self.outbox.ack = Some(Ack { revision, digest, at_ms: applied.at_ms });
+        self.tell(Ack { revision, digest, at_ms: applied.at_ms });
         out.push(FollowEvent::Applied(applied.position));
         if !applied.suspects.is_empty() {
             self.ask(applied.suspects.clone(), now_ms);
             out.push(FollowEvent::Suspects(applied.suspects));
+        }
+    }
+
+    /// Acknowledges what is new to the server.
+    fn tell(&mut self, ack: Ack) {
+        if self.told != (ack.revision, ack.digest) {
+            self.told = (ack.revision, ack.digest);
+            self.outbox.ack = Some(ack);
         }
     }
 

@@ -236,6 +236,7 @@ impl Serving {
         }
         // Nothing of a zone comes between the parts of a frame or a snapshot.
         if self.source.is_between()
+            && !self.repair.is_idle()
             && history.is_whole()
             && let Some(message) = self.repair.next(self.source.cursor, history)
         {
@@ -335,7 +336,8 @@ impl Serving {
     /// Asks for sums if the PoP's digest has been wrong for a while, and nothing is on its way that may put it right.
     fn consider_audit(&mut self, now_ms: u64, history: &dyn History, out: &mut Vec<ServeEvent>) {
         let is_quiet = matches!(self.state, State::Streaming) && self.source.is_between() && self.repair.is_idle();
-        if is_quiet && history.is_whole() && self.audit.is_due(now_ms) {
+        if is_quiet && self.audit.is_due(now_ms) && history.is_whole() {
+            self.audit.ask(now_ms);
             self.say(FromServer::AskSums, out);
         }
     }

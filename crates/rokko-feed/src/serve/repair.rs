@@ -143,16 +143,17 @@ impl Audit {
         }
     }
 
-    /// Whether the PoP is to be asked for its sums; if so, it counts as asked.
-    pub(super) fn is_due(&mut self, now_ms: u64) -> bool {
+    /// Whether the PoP is to be asked for its sums.
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
         let is_stuck = now_ms.saturating_sub(self.begun_ms) > AUDIT_MS_MAX;
         let is_free = matches!(self.step, Step::Idle) || is_stuck;
         let is_wrong = self.wrong_since_ms.is_some_and(|since| now_ms.saturating_sub(since) >= PATIENCE_MS);
-        if !(is_free && is_wrong && now_ms >= self.not_before_ms) {
-            return false;
-        }
+        is_free && is_wrong && now_ms >= self.not_before_ms
+    }
+
+    /// Notes that the PoP is asked for its sums.
+    pub(super) fn ask(&mut self, now_ms: u64) {
         (self.step, self.begun_ms) = (Step::Asked, now_ms);
-        true
     }
 
     pub(super) fn sums(&mut self, sums: Vec<u128>, out: &mut Vec<ServeEvent>) {

@@ -52,18 +52,20 @@ fn every_mirror_comes_to_what_the_log_has() {
         let (from, to) = range.split_once("..").unwrap();
         (from.parse().unwrap(), to.parse().unwrap())
     });
+    let keeps_going = std::env::var("ROKKO_SIM_KEEP_GOING").is_ok();
     let next = AtomicU64::new(from);
     let failed = AtomicU64::new(u64::MAX);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while failed.load(Ordering::Relaxed) == u64::MAX {
+                while failed.load(Ordering::Relaxed) == u64::MAX || keeps_going {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= to {
                         break;
                     }
                     if catch_unwind(AssertUnwindSafe(|| World::new(seed, false).run())).is_err() {
+                        println!("seed {seed} failed");
                         failed.fetch_min(seed, Ordering::Relaxed);
                     }
                 }

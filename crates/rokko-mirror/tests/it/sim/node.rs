@@ -32,6 +32,8 @@ pub(super) struct Node {
     pub(super) is_reachable: bool,
     /// Its copy was damaged on purpose and may be older or less than it was, until its digest is right again.
     pub(super) was_damaged: bool,
+    /// A bit of its files has flipped, which shows at any later start.
+    pub(super) has_rotted: bool,
     /// What it was seen to answer with.
     revision: Revision,
     zones: BTreeMap<Name, Revision>,
@@ -62,6 +64,7 @@ impl Node {
             dies_at: None,
             is_reachable: true,
             was_damaged: false,
+            has_rotted: false,
             revision: Revision(0),
             zones: BTreeMap::new(),
         }
@@ -85,6 +88,7 @@ impl Node {
     pub(super) fn start(&mut self, origin: &Origin) {
         self.life += 1;
         self.dies_at = None;
+        self.was_damaged |= self.has_rotted;
         let mirror = if self.is_control() { self.open_control(origin) } else { self.open() };
         let source = Source::new(Arc::clone(&mirror));
         self.running = Some(Running {

@@ -85,7 +85,8 @@ impl World {
             if !self.is_quiet && self.now >= quiet_from {
                 self.be_quiet();
             }
-            if self.is_quiet && self.is_in_sync() {
+            if self.is_quiet && matches!(event, Event::Tick { .. }) && self.is_in_sync() {
+                self.check_all();
                 return;
             }
             assert!(self.now < quiet_from + QUIET_MS_MAX, "the fleet did not come to rest: {}", self.state());
@@ -122,6 +123,12 @@ impl World {
             && self.nodes[1..]
                 .iter()
                 .all(|node| self.acks.get(&node.name()).is_some_and(|ack| (ack.revision, ack.digest) == (head, digest)))
+    }
+
+    fn check_all(&mut self) {
+        for node in &mut self.nodes {
+            node.check(&self.origin, &self.names);
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -281,17 +288,19 @@ impl World {
         let node = if at_server { link.server } else { link.pop };
         let now = self.nodes[node].set_clock(self.now);
         let Some(running) = &mut self.nodes[node].running else { return };
+        let what = format!("{number} at server {at_server}: {}", format!("{job:?}").chars().take(60).collect::<String>());
         let mut out = Vec::new();
         if at_server {
             let Some(serving) = running.serving.get_mut(&number) else { return };
-            serving.job_done(job.run(&running.source), now, &mut out);
+            serving.job_done(job.run(&running.mirror.view()), now, &mut out);
             self.served(number, node, out);
         } else {
             let Some((_, following, _)) = running.following.as_mut().filter(|(link, ..)| *link == number) else {
                 return;
             };
-            following.job_done(job.run(&running.source), now);
+            following.job_done(job.run(&running.mirror.view()), now);
         }
+        self.tell(&what);
         self.after(node);
     }
 
@@ -322,6 +331,9 @@ impl World {
             self.served(link, number, out);
         }
         self.compact(number);
+        if self.random.one_in(8) {
+            self.nodes[number].check(&self.origin, &self.names);
+        }
         self.after(number);
     }
 
@@ -426,7 +438,6 @@ impl World {
 
     /// After something happened to a node: it is looked at, it may have died, and it may have something to say.
     fn after(&mut self, node: usize) {
-        self.nodes[node].check(&self.origin, &self.names);
         if self.nodes[node].dies_at.is_some_and(|step| self.nodes[node].disk.steps() >= step) {
             return self.die(node);
         }
@@ -604,7 +615,7 @@ impl World {
         let (name, len) = &files[self.random.index(files.len())];
         let (offset, bit) = (self.random.below(*len), self.random.below(8));
         self.nodes[number].disk.flip(name, usize::try_from(offset).unwrap(), 1 << bit);
-        self.nodes[number].was_damaged = true;
+        (self.nodes[number].was_damaged, self.nodes[number].has_rotted) = (true, true);
         self.tell(&format!("{name} of node {number} rots"));
         if self.random.one_in(2) {
             self.die(number);
@@ -622,6 +633,7 @@ impl World {
         self.nodes[number].was_damaged = true;
         self.tell(&format!("{name} of node {number} becomes what it was at {old}"));
         let _ = mirror.repair(revision, vec![(name, zone)]);
+        self.nodes[number].check(&self.origin, &self.names);
         self.after(number);
     }
 
