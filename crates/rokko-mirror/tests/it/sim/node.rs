@@ -32,7 +32,7 @@ pub(super) struct Node {
     pub(super) is_reachable: bool,
     /// Its copy was damaged on purpose and may be older or less than it was, until its digest is right again.
     pub(super) was_damaged: bool,
-    /// A bit of its files has flipped, which shows at any later start.
+    /// Its files were damaged on purpose, which may show at any later start.
     pub(super) has_rotted: bool,
     /// What it was seen to answer with.
     revision: Revision,

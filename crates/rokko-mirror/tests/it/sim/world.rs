@@ -15,9 +15,9 @@ use super::network::{Agenda, DELAY_MS_MAX, Event, Link};
 use super::node::Node;
 use crate::origin::Origin;
 
-const TICK_MS: u64 = 250;
-/// How long things go wrong.
-const TROUBLE_MS: u64 = 12_000;
+const TICK_MS: u64 = 400;
+/// How long things go wrong at most.
+const TROUBLE_MS_MAX: u64 = 5_000;
 /// How long everything may take to be right afterwards.
 const QUIET_MS_MAX: u64 = 900_000;
 
@@ -43,9 +43,9 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, is_told: bool) -> Self {
         let mut random = Random::new(seed);
-        let count = if random.one_in(8) { 1 + random.index(12) } else { 1 + random.index(3) };
+        let count = if random.one_in(16) { 1 + random.index(12) } else { 1 + random.index(3) };
         let zones = 1 + random.below(6);
-        let large = if random.one_in(10) { 3 } else { 1_000 };
+        let large = if random.one_in(30) { 3 } else { 1_000 };
         let mut nodes = vec![Node::new(0, None, true, &mut random)];
         for number in 1..=count {
             let relays: Vec<usize> = nodes.iter().filter(|node| node.is_relay).map(|node| node.number).collect();
@@ -79,7 +79,7 @@ impl World {
         }
         self.agenda.at(self.now, Event::Commit);
         self.agenda.at(self.now, Event::Fault);
-        let quiet_from = self.now + TROUBLE_MS;
+        let quiet_from = self.now + 500 + self.random.below(TROUBLE_MS_MAX);
         while let Some((time, event)) = self.agenda.pop() {
             self.now = time;
             if !self.is_quiet && self.now >= quiet_from {
@@ -167,7 +167,7 @@ impl World {
         if self.is_quiet {
             return;
         }
-        self.agenda.at(self.now + 1 + self.random.below(600), Event::Commit);
+        self.agenda.at(self.now + 1 + self.random.below(250), Event::Commit);
         if self.nodes[0].running.is_none() {
             return;
         }
@@ -556,14 +556,14 @@ impl World {
                     .at(self.now + self.random.below(DELAY_MS_MAX), Event::Gone { link: id, at_server: !is_server });
             }
         }
-        self.agenda.at(self.now + 1 + self.random.below(3_000), Event::Start { node: number });
+        self.agenda.at(self.now + 1 + self.random.below(1_000), Event::Start { node: number });
     }
 
     fn fault(&mut self) {
         if self.is_quiet {
             return;
         }
-        self.agenda.at(self.now + 100 + self.random.below(2_500), Event::Fault);
+        self.agenda.at(self.now + 50 + self.random.below(900), Event::Fault);
         let node = self.random.index(self.nodes.len());
         match self.random.below(8) {
             0 => self.die(node),
@@ -591,7 +591,7 @@ impl World {
                 for link in self.links.values_mut().filter(|link| link.pop == node) {
                     link.is_dead = true;
                 }
-                self.agenda.at(self.now + self.random.below(6_000), Event::Reach { pop: node });
+                self.agenda.at(self.now + self.random.below(4_000), Event::Reach { pop: node });
             }
             4 => {
                 self.tell(&format!("the disk of node {node} is full"));
@@ -632,7 +632,8 @@ impl World {
         let zone = self.origin.states[usize::try_from(old).unwrap()].0.get(&name).cloned();
         self.nodes[number].was_damaged = true;
         self.tell(&format!("{name} of node {number} becomes what it was at {old}"));
-        let _ = mirror.repair(revision, vec![(name, zone)]);
+        // Even if it fails, it may be there after a start.
+        self.nodes[number].has_rotted |= mirror.repair(revision, vec![(name, zone)]).is_err();
         self.nodes[number].check(&self.origin, &self.names);
         self.after(number);
     }
