@@ -15,7 +15,7 @@ use world::World;
 /// How many schedules there are in a usual run.
 const SCHEDULES: u64 = 20_000;
 
-/// SplitMix64.
+/// Numbers by `SplitMix64`.
 pub(super) struct Random(u64);
 
 impl Random {

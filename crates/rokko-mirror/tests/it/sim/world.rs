@@ -35,8 +35,8 @@ pub(super) struct World {
     is_quiet: bool,
     /// What the control node knows of each PoP.
     acks: BTreeMap<Box<str>, Ack>,
-    /// When each PoP was first seen with a revision, by the control node's clock.
-    applied: BTreeMap<(Box<str>, Revision), u64>,
+    /// When each PoP was first and last seen to come to a revision, by the control node's clock.
+    applied: BTreeMap<(Box<str>, Revision), (u64, u64)>,
     is_told: bool,
 }
 
@@ -233,14 +233,14 @@ impl World {
         let is_open = if to_server { link.server_open } else { link.pop_open };
         let now = self.nodes[receiver].set_clock(self.now);
         if is_open && to_server {
-            self.to_server(number, receiver, now, bytes);
+            self.server_receives(number, receiver, now, bytes);
         } else if is_open {
-            self.to_pop(number, receiver, now, bytes);
+            self.pop_receives(number, receiver, now, bytes);
         }
         self.pump(sender);
     }
 
-    fn to_server(&mut self, number: u64, node: usize, now: u64, bytes: &[u8]) {
+    fn server_receives(&mut self, number: u64, node: usize, now: u64, bytes: &[u8]) {
         let message = FromPop::decode(bytes).unwrap();
         let Some(running) = &mut self.nodes[node].running else { return };
         let Some(serving) = running.serving.get_mut(&number) else { return };
@@ -250,7 +250,7 @@ impl World {
         self.after(node);
     }
 
-    fn to_pop(&mut self, number: u64, node: usize, now: u64, bytes: &[u8]) {
+    fn pop_receives(&mut self, number: u64, node: usize, now: u64, bytes: &[u8]) {
         let message = FromServer::decode(bytes).unwrap();
         let settles = matches!(message, FromServer::Frame { .. });
         let Some(running) = &mut self.nodes[node].running else { return };
@@ -355,7 +355,7 @@ impl World {
     fn served(&mut self, number: u64, node: usize, events: Vec<ServeEvent>) {
         for event in events {
             match event {
-                ServeEvent::News { path, news } if node == 0 => self.news(number, &path, news),
+                ServeEvent::News { path, news } if node == 0 => self.news(number, &path, &news),
                 ServeEvent::News { path, news } => {
                     let Some(running) = &mut self.nodes[node].running else { continue };
                     running.behind.note(&path, &news);
@@ -397,7 +397,7 @@ impl World {
                         position.digest == position.expected
                     ));
                     let at = self.now + self.nodes[0].ahead_ms;
-                    self.applied.entry((self.nodes[node].name(), position.revision)).or_insert(at);
+                    self.applied.entry((self.nodes[node].name(), position.revision)).or_insert((at, at)).1 = at;
                 }
                 FollowEvent::Close(why) => {
                     self.tell(&format!("node {node} closes {number}: {why}"));
@@ -414,26 +414,23 @@ impl World {
     }
 
     /// The control node hears of a PoP.
-    fn news(&mut self, link: u64, path: &[Box<str>], news: News) {
+    fn news(&mut self, link: u64, path: &[Box<str>], news: &News) {
         let Some(name) = path.last() else { return };
-        if let News::Ack(ack) = news {
-            let now = self.now + self.nodes[0].ahead_ms;
-            assert!(ack.at_ms <= now, "a time to come");
-            let is_direct = path.len() == 1;
-            let knows_clock = self.nodes[0].running.as_ref().and_then(|running| running.serving.get(&link));
-            let knows_clock = knows_clock.is_some_and(|serving| serving.clock().ahead_ms().is_some());
-            if let Some(at) = self.applied.get(&(name.clone(), ack.revision))
-                && is_direct
-            {
-                // A PoP says anew what it has after a repair and on each connection.
-                assert!(ack.at_ms + DELAY_MS_MAX >= *at, "a time before it was so");
-                let is_first = self.acks.get(name).is_none_or(|last| last.revision < ack.revision);
-                if knows_clock && is_first && self.random.below(1) == 0 {
-                    self.tell(&format!("{name} has {} since {} ({at})", ack.revision, ack.at_ms));
-                }
-            }
-            self.acks.insert(name.clone(), ack);
+        let News::Ack(ack) = *news else { return };
+        assert!(ack.at_ms <= self.now + self.nodes[0].ahead_ms, "a time to come");
+        let serving = self.nodes[0].running.as_ref().and_then(|running| running.serving.get(&link));
+        let round_trip = serving.and_then(|serving| serving.clock().round_trip_ms());
+        let is_first = self.acks.get(name).is_none_or(|last| last.revision < ack.revision);
+        if let Some(&(first, last)) = self.applied.get(&(name.clone(), ack.revision))
+            && path.len() == 1
+        {
+            // At worst one direction took all the time.
+            let error = round_trip.map_or(0, |way| way / 2 + 1);
+            assert!(ack.at_ms + error >= first, "{name} had {} at {first}, not at {}", ack.revision, ack.at_ms);
+            let is_late = round_trip.is_some() && is_first && !self.is_unruly && ack.at_ms > last + error;
+            assert!(!is_late, "{name} had {} at {last}, not at {}", ack.revision, ack.at_ms);
         }
+        self.acks.insert(name.clone(), ack);
     }
 
     /// After something happened to a node: it is looked at, it may have died, and it may have something to say.
@@ -526,9 +523,9 @@ impl World {
         drop(running);
         node.dies_at = None;
         if is_crash {
-            node.disk.crash()
+            node.disk.crash();
         } else {
-            node.disk.kill()
+            node.disk.kill();
         }
         let links: Vec<u64> = self
             .links
@@ -544,9 +541,9 @@ impl World {
                 continue;
             }
             if is_server {
-                link.server_open = false
+                link.server_open = false;
             } else {
-                link.pop_open = false
+                link.pop_open = false;
             }
             // A machine that is gone says nothing; a process leaves a kernel that does.
             if is_crash {
