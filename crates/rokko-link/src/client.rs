@@ -9,46 +9,40 @@
 //! Whatever happens to a connection, what the copy has goes on being answered. The copy works on the disk within the calls of the
 //! session, so [`Follower::run`] wants a thread of its own; [`Follower::spawn`] gives it one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rokko_feed::audit::Done;
-use rokko_feed::follow::{FollowEvent, Following, Local, Position};
-use rokko_feed::message::{Command, FROM_SERVER_OCTETS_MAX, FromPop, FromServer, Path, RefuseCode, Report};
+use rokko_feed::follow::{Local, Position};
+use rokko_feed::message::{Command, FROM_SERVER_OCTETS_MAX, FromPop, FromServer, Path, Report};
 use rokko_feed::serve::INSTALL_MS_MAX;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::certificate::{Fingerprint, Identity};
 use crate::credentials::{Credentials, CredentialsError, PendingKey};
 use crate::dial::Dialer;
 use crate::framing::Framed;
 use crate::listener::ShownCertificate;
 use crate::relay::Downstream;
 use crate::server::Views;
+use crate::session::Session;
 use crate::stream::{Event, Limits, Link, LinkError};
 
-/// How often a session looks after what is due.
-const TICK: Duration = Duration::from_millis(250);
-/// How often this node says how it is, in ticks.
-const REPORT_TICKS: u32 = 4;
 /// The first pause after all addresses were tried, and the longest. Pauses double, and vary by half.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A session that lasted so long was a good one: the next pause is a first one.
 const GOOD: Duration = Duration::from_secs(10);
-/// After a request for a certificate that was not answered, the next.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(600);
+/// How many reasons are in the log while there is no server.
+const LOGGED_MAX: usize = 32;
 /// How long a renewal may take where nothing else can be done.
 const RENEWAL_TIME: Duration = Duration::from_secs(40);
-/// How many messages are taken before they are applied.
-const MESSAGES_AT_ONCE: usize = 256;
 /// How long the end of a connection may take.
-const CLOSE_TIME: Duration = Duration::from_secs(2);
+pub(crate) const CLOSE_TIME: Duration = Duration::from_secs(2);
 /// The session notices by itself when the server is silent; this is for what is left.
 const PATIENCE: Duration = Duration::from_millis(INSTALL_MS_MAX);
 const LIMITS: Limits = Limits { message_octets_max: FROM_SERVER_OCTETS_MAX, stall: PATIENCE, silence: PATIENCE };
@@ -112,15 +106,17 @@ pub struct FollowerStatus {
 
 /// Follows servers of the feed.
 pub struct Follower {
-    parts: FollowerParts,
-    status: watch::Sender<FollowerStatus>,
+    pub(crate) parts: FollowerParts,
+    pub(crate) status: watch::Sender<FollowerStatus>,
     pending: Option<PendingKey>,
+    /// Why there has been no server since the last one.
+    logged: BTreeSet<String>,
     /// The server says that the certificate has expired, whatever this machine's clock says.
-    must_renew: bool,
+    pub(crate) must_renew: bool,
 }
 
 /// How a session ended.
-enum Ended {
+pub(crate) enum Ended {
     /// The certificate is a new one.
     Renewed,
     /// It broke off or was refused.
@@ -132,7 +128,7 @@ impl Follower {
     pub fn new(parts: FollowerParts) -> Self {
         let certificate_expires_s = parts.credentials.identity().not_after_s;
         let status = FollowerStatus { certificate_expires_s, ..FollowerStatus::default() };
-        Self { parts, status: watch::Sender::new(status), pending: None, must_renew: false }
+        Self { parts, status: watch::Sender::new(status), pending: None, logged: BTreeSet::new(), must_renew: false }
     }
 
     /// How the follower is, and notice of what changes.
@@ -182,14 +178,17 @@ impl Follower {
         }
     }
 
-    fn note_trouble(&self, address: &str, why: String) {
-        let is_new = self.status.borrow().trouble.as_ref() != Some(&why);
-        if is_new {
+    fn note_trouble(&mut self, address: &str, why: String) {
+        if self.status.borrow().trouble.is_none() {
+            self.logged.clear();
+        }
+        // While nothing works the log has each reason once.
+        if self.logged.len() < LOGGED_MAX && self.logged.insert(format!("{address} {why}")) {
             tracing::warn!(address, why, "this node does not follow the feed now; it goes on with what it has");
         }
         self.status.send_modify(|status| {
             status.server = None;
-            status.address = address.to_owned();
+            address.clone_into(&mut status.address);
             status.trouble = Some(why);
         });
     }
@@ -204,7 +203,7 @@ impl Follower {
             let late = || LinkError::Io(std::io::ErrorKind::TimedOut.into());
             return timeout(RENEWAL_TIME, self.renew_only(link)).await.map_err(|_| late())?;
         }
-        self.follow(link, address, &server).await
+        Session::new(self, link, address, &server).run().await
     }
 
     /// Asks for a certificate where this node can have nothing else.
@@ -234,41 +233,14 @@ impl Follower {
         }
     }
 
-    async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        link: Link<S>,
-        address: &str,
-        server: &Identity,
-    ) -> Result<Ended, LinkError> {
-        let parts = &mut self.parts;
-        let behind = parts.relay.then(|| parts.downstream.begin());
-        let (now_ms, fresh_ms) = (crate::now_ms(), parts.downstream.fresh_ms());
-        let following = Following::new(&mut *parts.local, &parts.program, behind.as_ref(), now_ms, fresh_ms);
-        let name = server.name.to_string();
-        let renewal_at = Instant::now();
-        let (done, out) = (mpsc::channel(4), Vec::new());
-        let session = Session {
-            follower: self,
-            following,
-            link,
-            out,
-            done,
-            name,
-            address: address.to_owned(),
-            renewal_at,
-            ended: None,
-        };
-        session.run().await
-    }
-
-    fn begin_renewal(&mut self) -> Result<Vec<u8>, CredentialsError> {
+    pub(crate) fn begin_renewal(&mut self) -> Result<Vec<u8>, CredentialsError> {
         let (pending, request) = self.parts.credentials.begin_renewal()?;
         self.pending = Some(pending);
         Ok(request)
     }
 
     /// Takes a new certificate (and after it the authority's, in PEM), if it is one for the key that waits.
-    fn take_certificate(&mut self, pem: &[u8]) -> bool {
+    pub(crate) fn take_certificate(&mut self, pem: &[u8]) -> bool {
         let Some(pending) = self.pending.take() else { return false };
         let fleet = self.parts.credentials.fleet();
         let taken = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok().map(|chain| {
@@ -297,196 +269,6 @@ impl Follower {
     }
 }
 
-/// One session on its link.
-struct Session<'a, S> {
-    follower: &'a mut Follower,
-    following: Following,
-    link: Link<S>,
-    out: Vec<FollowEvent>,
-    done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
-    name: String,
-    address: String,
-    /// When to ask for a certificate next, if it is time for a new one.
-    renewal_at: Instant,
-    ended: Option<Ended>,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
-    async fn run(mut self) -> Result<Ended, LinkError> {
-        let ended = self.converse().await;
-        let parts = &mut self.follower.parts;
-        parts.local.give_up();
-        parts.downstream.set_fresh(self.following.fresh_ms());
-        if ended.is_ok() {
-            self.link.close(CLOSE_TIME).await;
-        }
-        ended
-    }
-
-    async fn converse(&mut self) -> Result<Ended, LinkError> {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut count = 0_u32;
-        let downstream = self.follower.parts.downstream.clone();
-        loop {
-            self.take_events();
-            if let Some(ended) = self.ended.take() {
-                return Ok(ended);
-            }
-            while self.link.has_room() {
-                let Some(message) = self.following.next_message() else { break };
-                self.link.send(Framed::new(&message.encode()));
-            }
-            tokio::select! {
-                event = self.link.event() => match event? {
-                    Event::Message(message) => self.receive_all(&message)?,
-                    Event::Room => {}
-                },
-                Some(done) = self.done.1.recv() => self.following.job_done(done, crate::now_ms()),
-                () = downstream.waiting() => self.relay(&downstream),
-                _ = ticks.tick() => {
-                    self.tick(count % REPORT_TICKS == 0);
-                    count = count.wrapping_add(1);
-                }
-            }
-        }
-    }
-
-    /// Takes a message and those that came with it, and then applies what was in them.
-    fn receive_all(&mut self, first: &[u8]) -> Result<(), LinkError> {
-        self.receive(first);
-        let mut received = Ok(());
-        for _ in 1..MESSAGES_AT_ONCE {
-            match self.link.message_at_hand() {
-                Ok(Some(message)) => self.receive(&message),
-                Ok(None) => break,
-                Err(error) => {
-                    received = Err(error);
-                    break;
-                }
-            }
-        }
-        let local = &mut *self.follower.parts.local;
-        self.following.settle(crate::now_ms(), local, &mut self.out);
-        let now_ms = crate::now_ms();
-        self.follower.status.send_if_modified(|status| {
-            status.heard_ms = Some(now_ms);
-            false
-        });
-        if received.is_err() {
-            self.take_events();
-        }
-        received
-    }
-
-    fn receive(&mut self, message: &[u8]) {
-        match FromServer::decode(message) {
-            Ok(message) => {
-                if let FromServer::Ping { head, .. } = &message {
-                    let head = head.0;
-                    self.follower.status.send_modify(|status| status.head = head);
-                }
-                let local = &mut *self.follower.parts.local;
-                self.following.receive(message, crate::now_ms(), local, &mut self.out);
-            }
-            Err(error) => self.end(format!("a message can't be read: {error}")),
-        }
-    }
-
-    fn tick(&mut self, is_report: bool) {
-        let now_ms = crate::now_ms();
-        let parts = &mut self.follower.parts;
-        self.following.tick(now_ms, &mut *parts.local, &mut self.out);
-        parts.downstream.set_fresh(self.following.fresh_ms());
-        if !self.following.is_served() {
-            return;
-        }
-        if is_report {
-            let position = parts.local.position();
-            let mut report = parts.node.report();
-            report.revision = position.revision;
-            report.age_ms = parts.downstream.age_ms();
-            report.certificate_expires_ms = parts.credentials.identity().not_after_s.saturating_mul(1000);
-            self.following.report(report);
-        }
-        self.renew_if_due();
-    }
-
-    fn renew_if_due(&mut self) {
-        let renew_at_s = self.follower.parts.credentials.identity().renew_at_s();
-        if crate::now_s() < renew_at_s || Instant::now() < self.renewal_at {
-            return;
-        }
-        self.renewal_at = Instant::now() + RENEWAL_PAUSE;
-        match self.follower.begin_renewal() {
-            Ok(request) => self.following.renew(request),
-            Err(error) => tracing::error!(error = describe(&error), "this node can't ask for a new certificate"),
-        }
-    }
-
-    fn relay(&mut self, downstream: &Downstream) {
-        match downstream.take() {
-            Some(news) => news.into_iter().for_each(|(path, news)| self.following.relay(path, news)),
-            None => self.end("too much is new of the nodes behind this one: all is said anew".to_owned()),
-        }
-    }
-
-    fn end(&mut self, why: String) {
-        self.ended.get_or_insert(Ended::Broken(why));
-    }
-
-    fn take_events(&mut self) {
-        for event in std::mem::take(&mut self.out) {
-            self.take_event(event);
-        }
-    }
-
-    fn take_event(&mut self, event: FollowEvent) {
-        let parts = &mut self.follower.parts;
-        match event {
-            FollowEvent::Welcomed(welcome) => {
-                tracing::info!(server = self.name, address = self.address, "this node follows the feed");
-                self.follower.status.send_modify(|status| {
-                    (status.server, status.trouble) = (Some(self.name.clone()), None);
-                    status.address.clone_from(&self.address);
-                    status.head = welcome.head.0;
-                });
-            }
-            FollowEvent::Refused(code, text) => {
-                self.follower.must_renew |= code == RefuseCode::Expired;
-                self.end(format!("{} refuses this node: {text}", self.name));
-            }
-            FollowEvent::Applied(position) => {
-                parts.node.applied(&position);
-                self.follower.status.send_modify(|status| status.revision = position.revision.0);
-            }
-            FollowEvent::Suspects(zones) => {
-                tracing::warn!(?zones, "zones differ from what the feed says and are asked for anew");
-            }
-            FollowEvent::Job(job) => {
-                let (views, done) = (parts.views.clone(), self.done.0.clone());
-                tokio::task::spawn_blocking(move || {
-                    // The session may have ended meanwhile.
-                    let _ = done.blocking_send(job.run(&*views()));
-                });
-            }
-            FollowEvent::Drain(drained) => parts.node.drain(drained),
-            FollowEvent::Certificate(chain) => {
-                if self.follower.take_certificate(&chain) {
-                    self.ended.get_or_insert(Ended::Renewed);
-                }
-            }
-            FollowEvent::Forward { path, command } => parts.node.forward(path, command),
-            FollowEvent::Revoked(certificates) => {
-                parts.downstream.revoked().replace(certificates.into_iter().map(Fingerprint));
-                parts.node.membership_changed();
-            }
-            FollowEvent::Stuck(why) => tracing::warn!(why, "changes can't be kept now; they are tried again"),
-            FollowEvent::Close(why) => self.end(why),
-        }
-    }
-}
-
 /// A pause that varies by half, so that nodes which lost a server together do not come back together.
 fn vary(pause: Duration) -> Duration {
     let mut octets = [0; 2];
@@ -496,7 +278,7 @@ fn vary(pause: Duration) -> Duration {
 }
 
 /// An error and what led to it.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

@@ -21,6 +21,7 @@ mod listener;
 mod name;
 mod relay;
 mod server;
+mod session;
 mod stream;
 mod tls;
 mod token;

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
 use crate::ca::Authority;
@@ -21,10 +22,13 @@ use crate::credentials::{Credentials, CredentialsError};
 use crate::fleet::Fleet;
 use crate::join::{Doorkeeper, JOIN_TIME};
 use crate::name::NodeName;
+use crate::stream::linger;
 use crate::tls::{self, ALPN_FEED, ALPN_JOIN, Shown};
 
 /// The pause after the system refused a connection, as when there are no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that is refused has to read why.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// How often the control node looks whether its own certificate should be renewed.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -266,7 +270,7 @@ impl Guest {
         let hello = start.client_hello();
         let asks = |protocol: &[u8]| hello.alpn().is_some_and(|mut offered| offered.any(|one| one == protocol));
         if asks(ALPN_FEED) {
-            let stream = start.into_stream(self.feed).await?;
+            let stream = accept(start, self.feed).await?;
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let identity = certificate.and_then(|certificate| Identity::read(certificate).ok());
             let identity = identity.ok_or(io::ErrorKind::PermissionDenied)?;
@@ -274,10 +278,22 @@ impl Guest {
         }
         match self.join {
             Some(join) if asks(ALPN_JOIN) => {
-                let stream = start.into_stream(join.config).await?;
+                let stream = accept(start, join.config).await?;
                 Ok(Some(Known::Newcomer(join.keeper, stream)))
             }
             _ => Ok(None),
+        }
+    }
+}
+
+/// Ends the handshake. Who is refused gets to read why.
+async fn accept(start: StartHandshake<TcpStream>, config: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
+    match start.into_stream(config).into_fallible().await {
+        Ok(stream) => Ok(stream),
+        Err((error, mut tcp)) => {
+            // How that goes makes no difference.
+            let _ = timeout(REFUSAL_TIME, linger(&mut tcp)).await;
+            Err(error)
         }
     }
 }

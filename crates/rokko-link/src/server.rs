@@ -45,7 +45,7 @@ const ORDERS_MAX: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(INSTALL_MS_MAX);
 const LIMITS: Limits = Limits { message_octets_max: FROM_POP_OCTETS_MAX, stall: PATIENCE, silence: PATIENCE };
 
-/// One state of all zones, for audits; a new one with each call.
+/// Makes views of all zones as they are at that moment, for audits.
 pub type Views = Arc<dyn Fn() -> Box<dyn View + Send> + Send + Sync>;
 
 /// Tells of each new revision of a mirror.
@@ -64,7 +64,7 @@ pub type Age = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub struct FeedParts {
     /// What it has.
     pub data: Arc<dyn History + Send + Sync>,
-    /// What it has as audits read it.
+    /// The same for audits.
     pub views: Views,
     /// Changes with each new revision.
     pub heads: watch::Receiver<Revision>,
@@ -131,7 +131,7 @@ impl Feed {
         self.leave(&identity, number);
         match ended {
             Ok(why) => {
-                tracing::info!(name = %identity.name, %address, why, "a node of the fleet is not served any more")
+                tracing::info!(name = %identity.name, %address, why, "a node of the fleet is not served any more");
             }
             Err(error) => tracing::info!(name = %identity.name, %address, %error, "a node of the fleet is gone"),
         }
@@ -282,8 +282,10 @@ struct Conversation<'a, S> {
     out: Vec<ServeEvent>,
     /// Whether the session has said hello and was taken.
     is_welcome: bool,
-    /// Why the connection is to be closed.
+    /// Why the connection is to be closed when all was said.
     over: Option<&'static str>,
+    /// Why it is to be closed now: nothing more is for this node.
+    cut: Option<&'static str>,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
@@ -301,7 +303,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         };
         let serving = Serving::new(options, crate::now_ms());
         let (done, out) = (mpsc::channel(1), Vec::new());
-        Self { feed, identity, number, link, serving, orders, done, out, is_welcome: false, over: None }
+        Self { feed, identity, number, link, serving, orders, done, out, is_welcome: false, over: None, cut: None }
     }
 
     async fn run(mut self) -> Result<&'static str, LinkError> {
@@ -322,6 +324,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.take_events();
+            if let Some(why) = self.cut {
+                return Ok(why);
+            }
             while self.link.has_room() {
                 let Some(message) = self.serving.next_message(&*self.feed.parts.data) else { break };
                 self.link.send(Framed::new(&message.encode()));
@@ -349,7 +354,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             }
             Err(error) => {
                 tracing::warn!(name = %self.identity.name, %error, "a node sent a message that can't be read");
-                self.over = Some(RefuseCode::Protocol.text());
+                self.cut = Some(RefuseCode::Protocol.text());
             }
         }
     }
@@ -362,11 +367,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     fn check_membership(&mut self) {
         if self.feed.parts.fleet.is_revoked(self.identity) {
-            self.over = Some(RefuseCode::Revoked.text());
+            self.cut = Some(RefuseCode::Revoked.text());
             let code = RefuseCode::Revoked;
             self.link.send(Framed::new(&FromServer::Refuse { code, text: code.text().into() }.encode()));
         } else if self.identity.expired(crate::now_s()) {
-            self.over = Some(RefuseCode::Expired.text());
+            self.cut = Some(RefuseCode::Expired.text());
         }
     }
 
@@ -377,7 +382,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
                 self.check_membership();
                 self.tell_revoked();
             }
-            Some(Order::End) | None => self.over = Some("it has connected anew"),
+            Some(Order::End) | None => self.cut = Some("it has connected anew"),
         }
     }
 

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::framing::{FrameReader, Framed, FramingError};
@@ -153,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub async fn close(mut self, limit: Duration) {
         let ended = async {
             poll_fn(|context| self.poll_write(context)).await?;
-            self.io.shutdown().await
+            linger(&mut self.io).await
         };
         // Whoever closes has no more use for the connection, so how that goes makes no difference.
         let _ = tokio::time::timeout(limit, ended).await;
@@ -249,6 +249,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             }
         }
     }
+}
+
+/// Ends a connection and waits until the other side does so, too. If it were closed while something that came is unread, the
+/// system would reset it, and the other side might never read what was said last.
+pub(crate) async fn linger(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    io.shutdown().await?;
+    let mut rest = vec![0; READ_OCTETS];
+    while io.read(&mut rest).await? > 0 {}
+    Ok(())
 }
 
 /// What an error of a connection over TLS means.

@@ -73,13 +73,33 @@ async fn a_node_that_is_revoked_is_cut_off_at_once_and_answers_on() {
     pop.reaches(Revision(1)).await;
     control.fleet.members.revoke(fingerprint);
     control.feed.membership_changed();
-    until("the end", || pop.trouble().contains("put out of the fleet")).await;
+    // At first by the session, and later when it tries to connect.
+    let is_out = || pop.trouble().contains("put out of the fleet") || pop.trouble().contains("was revoked");
+    until("the end", is_out).await;
     let last = control.change("b.example.", 3);
     other.reaches(last).await;
     until("the list", || other.downstream.revoked().contains(&fingerprint)).await;
     until("another try", || pop.trouble().contains("was revoked")).await;
     assert_eq!((pop.mirror.revision(), pop.mirror.catalog().len()), (Revision(1), 1));
     assert!(matches!(news_of(&control, "tyo1").first(), Some(News::Disconnected)));
+}
+
+#[tokio::test]
+async fn a_node_that_is_revoked_is_told_so_in_its_session() {
+    let control = Control::start().await;
+    control.change("a.example.", 3);
+    let credentials = control.fleet.node("tyo1", Role::Pop, now_s());
+    let mut link = hello(&credentials, control.address).await;
+    assert!(matches!(next(&mut link).await, Ok(FromServer::Welcome(_))));
+    control.fleet.members.revoke(credentials.identity().fingerprint);
+    control.feed.membership_changed();
+    let refused = loop {
+        if let FromServer::Refuse { code, .. } = next(&mut link).await.unwrap() {
+            break code;
+        }
+    };
+    assert_eq!(refused, RefuseCode::Revoked);
+    assert!(matches!(next(&mut link).await, Err(LinkError::Closed)));
 }
 
 #[tokio::test]
@@ -264,7 +284,9 @@ async fn pass(client: TcpStream, server: TcpStream, max: u64, octets: Arc<Atomic
             break;
         }
     }
-    up.abort();
+    // Not a reset, which might take away what is on its way.
+    drop((to_client, from_server));
+    let _ = up.await;
 }
 
 #[tokio::test]

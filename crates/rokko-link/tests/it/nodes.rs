@@ -9,7 +9,7 @@ use rokko_feed::frame::FrameWriter;
 use rokko_feed::message::{Command, Path, Report};
 use rokko_link::{
     Credentials, Downstream, Feed, FeedParts, Fleet, Follower, FollowerParts, FollowerStatus, Listener, ListenerLimits,
-    Node, ShownCertificate, heads,
+    Node, ShownCertificate, Views, heads,
 };
 use rokko_mirror::feed::{Copy, Source};
 use rokko_mirror::sim::SimDisk;
@@ -110,13 +110,18 @@ pub(crate) fn feed_of(
 ) -> Arc<Feed> {
     Feed::new(FeedParts {
         data: Arc::new(Source::new(mirror.clone())),
-        views: views_of(&mirror),
+        views: views(mirror),
         heads: heads(mirror),
         fleet: members,
         authority: fleet.map(|fleet| fleet.authority.clone()),
         age,
         snapshot_wanted: Arc::new(|| {}),
     })
+}
+
+fn views(mirror: &Arc<Mirror>) -> Views {
+    let source = Source::new(mirror.clone());
+    Arc::new(move || Box::new(source.view()))
 }
 
 pub(crate) fn serve(listener: Listener, feed: &Arc<Feed>) -> watch::Sender<()> {
@@ -166,7 +171,7 @@ impl Plan {
             addresses: self.addresses.iter().map(ToString::to_string).collect(),
             program: "test".to_owned(),
             local: Box::new(Copy::new(mirror.clone(), now_ms)),
-            views: views_of(&mirror),
+            views: views(&mirror),
             node: Box::new(Told { told: told.clone(), feed }),
             downstream: downstream.clone(),
             relay: is_relay,
@@ -245,9 +250,4 @@ impl Node for Told {
             feed.membership_changed();
         }
     }
-}
-
-fn views_of(mirror: &Arc<Mirror>) -> rokko_link::Views {
-    let mirror = Arc::clone(mirror);
-    Arc::new(move || Box::new(mirror.view()))
 }
