@@ -78,7 +78,7 @@ struct Shared {
 impl Control {
     /// Brings the mirror, which this node answers from, to what the store has, and starts the writer.
     pub fn open(store: Arc<dyn Store>, mirror: Arc<Mirror>, options: Options) -> Result<Self, ControlError> {
-        let set = road::set_id(&*store)?;
+        let (set, started) = (road::set_id(&*store)?, (options.clock)());
         road::prepare(&*store, &mirror, set)?;
         let keys = KeyRing::load(&*store)?;
         let registry = fleet::Kept::load(&*store)?;
@@ -93,7 +93,7 @@ impl Control {
             counters: Counters::default(),
             applied_times: Mutex::default(),
             registry,
-            live: Mutex::default(),
+            live: Mutex::new(fleet::Live::new(started)),
         });
         writer::start(&shared, jobs)?;
         Ok(Self(shared))

@@ -177,8 +177,10 @@ pub(super) async fn verify(
     State(state): State<ApiState>,
 ) -> Result<(StatusCode, Answer<Fleet>), Problem> {
     caller.0.scope.allows(Permission::Administer).map_err(rokko_control::ControlError::from)?;
+    // What is shown was there before, so that the client can tell new outcomes.
+    let before = show(caller, State(state.clone())).await?;
     link(&state)?.verify();
-    Ok((StatusCode::ACCEPTED, show(caller, State(state)).await?))
+    Ok((StatusCode::ACCEPTED, before))
 }
 
 fn pop_of(

@@ -114,11 +114,6 @@ impl Control {
         self.0.live().connected(name, via, self.now());
     }
 
-    /// A PoP's connection ended.
-    pub fn pop_disconnected(&self, name: &str) {
-        self.0.live().disconnected(name);
-    }
-
     /// A PoP was told that it has another or a longer history.
     pub fn pop_is_ahead(&self, name: &str, revision: Revision) {
         tracing::error!(

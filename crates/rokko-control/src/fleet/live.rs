@@ -16,6 +16,8 @@ const DIGESTS_MAX: usize = 65_536;
 /// What is known of all PoPs now.
 #[derive(Default)]
 pub(crate) struct Live {
+    /// When this began: PoPs that were there before have a while to make contact.
+    started: UnixMillis,
     pops: BTreeMap<String, Pop>,
     /// The digests of the last revisions.
     digests: VecDeque<(Revision, ShortDigest)>,
@@ -24,7 +26,6 @@ pub(crate) struct Live {
 #[derive(Default)]
 struct Pop {
     via: Option<String>,
-    connected: bool,
     ahead: bool,
     last_contact: Option<UnixMillis>,
     revision: Revision,
@@ -39,6 +40,10 @@ struct Pop {
 }
 
 impl Live {
+    pub(crate) fn new(started: UnixMillis) -> Self {
+        Self { started, ..Self::default() }
+    }
+
     /// Notes what the log comes to at a revision.
     pub(crate) fn committed(&mut self, revision: Revision, digest: ShortDigest, now: UnixMillis) {
         if self.digests.len() == DIGESTS_MAX {
@@ -58,13 +63,7 @@ impl Live {
 
     pub(crate) fn connected(&mut self, name: &str, via: Option<&str>, now: UnixMillis) {
         let pop = self.pops.entry(name.to_owned()).or_default();
-        (pop.via, pop.connected, pop.ahead, pop.last_contact) = (via.map(str::to_owned), true, false, Some(now));
-    }
-
-    pub(crate) fn disconnected(&mut self, name: &str) {
-        if let Some(pop) = self.pops.get_mut(name) {
-            pop.connected = false;
-        }
+        (pop.via, pop.ahead, pop.last_contact) = (via.map(str::to_owned), false, Some(now));
     }
 
     pub(crate) fn refused_as_ahead(&mut self, name: &str, revision: Revision, now: UnixMillis) {
@@ -126,6 +125,13 @@ impl Live {
         }
     }
 
+    /// Whether a PoP said something lately, or had no time yet to do so.
+    fn is_heard(&self, record: &PopRecord, now: UnixMillis) -> bool {
+        let contact = self.pops.get(&record.name).and_then(|pop| pop.last_contact);
+        let since = contact.unwrap_or(self.started.max(record.joined_at));
+        now.0.saturating_sub(since.0) < UNREACHABLE_AFTER_MS
+    }
+
     pub(crate) fn forget(&mut self, name: &str) {
         self.pops.remove(name);
     }
@@ -133,7 +139,7 @@ impl Live {
     pub(crate) fn status(&self, record: &PopRecord, head: Revision, now: UnixMillis) -> PopStatus {
         let unknown = Pop::default();
         let pop = self.pops.get(&record.name).unwrap_or(&unknown);
-        let state = pop.state(record, head, now);
+        let state = pop.state(record, self.is_heard(record, now), head);
         PopStatus {
             record: record.clone(),
             state,
@@ -152,10 +158,9 @@ impl Live {
     }
 
     pub(crate) fn progress(&self, record: &PopRecord, revision: Revision, now: UnixMillis) -> PopChange {
-        let progress = match self.pops.get(&record.name) {
-            None => PopProgress::Unreachable(None),
-            Some(pop) => pop.progress(revision, now),
-        };
+        let unknown = Pop::default();
+        let pop = self.pops.get(&record.name).unwrap_or(&unknown);
+        let progress = pop.progress(self.is_heard(record, now), revision);
         PopChange { name: record.name.clone(), drained: record.drained, progress }
     }
 
@@ -167,36 +172,34 @@ impl Live {
         now: UnixMillis,
     ) -> Revision {
         let counted = records.filter(|record| !record.drained && record.revoked_at.is_none());
-        let live = counted.filter_map(|record| self.pops.get(&record.name)).filter(|pop| pop.is_heard(now));
+        let unknown = Pop::default();
+        let heard = counted.filter(|record| self.is_heard(record, now));
+        let live = heard.map(|record| self.pops.get(&record.name).unwrap_or(&unknown));
         live.map(|pop| if pop.digest_good == Some(false) || pop.ahead { Revision(0) } else { pop.revision })
             .fold(local, Revision::min)
     }
 }
 
 impl Pop {
-    fn is_heard(&self, now: UnixMillis) -> bool {
-        self.connected && self.last_contact.is_some_and(|last| now.0.saturating_sub(last.0) < UNREACHABLE_AFTER_MS)
-    }
-
-    fn state(&self, record: &PopRecord, head: Revision, now: UnixMillis) -> PopState {
+    fn state(&self, record: &PopRecord, is_heard: bool, head: Revision) -> PopState {
         match self.last_contact {
             _ if record.revoked_at.is_some() => PopState::Revoked,
             None => PopState::Expected,
             _ if self.ahead => PopState::Ahead,
-            _ if !self.is_heard(now) => PopState::Unreachable,
+            _ if !is_heard => PopState::Unreachable,
             _ if self.digest_good == Some(false) => PopState::Diverged,
             _ if self.revision < head => PopState::Behind,
             _ => PopState::InSync,
         }
     }
 
-    fn progress(&self, revision: Revision, now: UnixMillis) -> PopProgress {
+    fn progress(&self, is_heard: bool, revision: Revision) -> PopProgress {
         if self.revision >= revision && !self.ahead {
             match self.digest_good {
                 Some(false) => PopProgress::Diverged,
                 _ => PopProgress::Applied(self.times.of(revision)),
             }
-        } else if self.is_heard(now) {
+        } else if is_heard {
             PopProgress::Pending
         } else {
             PopProgress::Unreachable(self.last_contact)
@@ -225,6 +228,7 @@ mod tests {
         let (a, b) = (record("a"), record("b"));
         let in_sync = |live: &Live, now| live.in_sync([&a, &b].into_iter(), Revision(9), now);
         assert_eq!(in_sync(&live, now), Revision(9));
+        assert_eq!(in_sync(&live, UnixMillis(4_000)), Revision(0), "they may just not have made contact yet");
         live.connected("a", None, now);
         live.connected("b", None, now);
         live.acknowledged("a", Revision(9), Some(true), now, Revision(9), now);

@@ -343,7 +343,7 @@ pub(crate) struct Pop {
     pub(crate) status_listen: Vec<SocketAddr>,
     /// Where a relay serves the feed to other PoPs; empty: nowhere. Flag: `--relay-listen`. Needs a restart.
     pub(crate) relay_listen: Vec<SocketAddr>,
-    /// For how many seconds the PoP answers without any word from the control plane; 0: for ever.
+    /// For how many seconds the PoP answers without any word from the control plane, at least 5; 0: for ever.
     pub(crate) isolation_limit_s: u64,
     /// What it does after that: `servfail` answers every query with SERVFAIL, `withdraw` goes on answering; both make `/healthz`
     /// say 503, so that whatever announces the PoP's addresses can withdraw them.

@@ -44,6 +44,12 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
     within(wrong, "limits.requests_max", limits.requests_max, 1, 1_000_000);
     within(wrong, "limits.queue_max", limits.queue_max, 1, 1_000_000);
     within(wrong, "zones.ttl_s", zones.ttl_s, 0, 0x7fff_ffff);
+    if (1..5).contains(&pop.isolation_limit_s) {
+        wrong(
+            "pop.isolation_limit_s",
+            "must be 0, or at least 5: the control plane says something each second".to_owned(),
+        );
+    }
     if api.listen.is_empty() {
         wrong("api.listen", "there must be at least one address".to_owned());
     }

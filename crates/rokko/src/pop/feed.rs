@@ -157,6 +157,7 @@ impl Node for Me {
         let (_, _, expected, digest) = mirror.position();
         let suspects = mirror.suspects().len() as u64;
         Report {
+            program: env!("CARGO_PKG_VERSION").into(),
             responses,
             zones: mirror.catalog().len() as u64,
             missing: if expected == digest { 0 } else { suspects.max(1) },

@@ -144,10 +144,13 @@ impl State {
     /// What the PoP may do now.
     pub(crate) fn isolation(&self, now_ms: u64) -> Isolation {
         match self.isolation {
-            Some((limit, action)) if u128::from(self.age_ms(now_ms)) > limit.as_millis() => match action {
-                IsolationAction::Servfail => Isolation::Servfail,
-                IsolationAction::Withdraw => Isolation::Withdraw,
-            },
+            // One that never heard of the control plane has nothing that could be too old.
+            Some((limit, action)) if self.fresh_ms() > 0 && u128::from(self.age_ms(now_ms)) > limit.as_millis() => {
+                match action {
+                    IsolationAction::Servfail => Isolation::Servfail,
+                    IsolationAction::Withdraw => Isolation::Withdraw,
+                }
+            }
             _ => Isolation::None,
         }
     }

@@ -238,12 +238,11 @@ fn note(control: &Control, path: &[Box<str>], news: News) {
     let Some((name, relays)) = path.split_last() else { return };
     match news {
         News::Connected { .. } => control.pop_connected(name, relays.last().map(AsRef::as_ref)),
-        News::Disconnected => control.pop_disconnected(name),
         News::Refused { code: RefuseCode::Ahead | RefuseCode::Forked, revision } => {
             control.pop_is_ahead(name, revision)
         }
-        // The carrier answers requests for certificates; other refusals are in its log.
-        News::Refused { .. } | News::Renew(_) => {}
+        // The carrier answers requests for certificates; other refusals are in its log. Who is gone is not heard of soon.
+        News::Disconnected | News::Refused { .. } | News::Renew(_) => {}
         News::Ack(ack) => control.pop_acknowledged(name, ack.revision, ack.digest, UnixMillis(ack.at_ms)),
         News::Report(report) => control.pop_reported(name, report_of(report)),
         News::Differ(zones) => control.pop_differs(name, zones.iter().map(ToString::to_string).collect()),

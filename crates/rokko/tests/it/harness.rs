@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The administrator's key of the nodes that tests start.
 pub(crate) const KEY: &str = "a-key-that-only-tests-know";
 
@@ -132,7 +132,7 @@ impl Drop for Node {
     }
 }
 
-fn follow(stderr: ChildStderr) -> Receiver<String> {
+pub(crate) fn follow(stderr: ChildStderr) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stderr);

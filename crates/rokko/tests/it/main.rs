@@ -12,6 +12,7 @@ mod flood;
 mod harness;
 mod key;
 mod life;
+mod pop;
 mod realinput;
 mod road;
 mod tls;
