@@ -6,6 +6,8 @@ mod crash;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod format;
+#[cfg(test)]
 mod origin;
 #[cfg(test)]
 mod road;
