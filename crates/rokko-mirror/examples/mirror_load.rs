@@ -135,7 +135,8 @@ fn transfer(folder: &std::path::Path) -> Result<(), Failure> {
 }
 
 fn per(what: &str, elapsed: Duration, count: u64) {
-    println!("{what}: {:.1} us", elapsed.as_secs_f64() * 1e6 / count.max(1) as f64);
+    let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+    println!("{what}: {:.1} us", elapsed.as_secs_f64() * 1e6 / f64::from(count));
 }
 
 /// A zone with an SOA record, two NS records, and three addresses.
@@ -150,7 +151,8 @@ fn contents(apex: &Name, octet: u8) -> Result<Vec<Rrset>, Failure> {
     };
     let ns1: Name = "ns1.provider.example.".parse()?;
     let ns2: Name = "ns2.provider.example.".parse()?;
-    let soa = [ns1.as_bytes(), ns2.as_bytes(), &[0, 0, 0, 1, 0, 0, 14, 16, 0, 0, 3, 132, 0, 9, 58, 128, 0, 0, 1, 44]].concat();
+    let soa = [ns1.as_bytes(), ns2.as_bytes(), &[0, 0, 0, 1, 0, 0, 14, 16, 0, 0, 3, 132, 0, 9, 58, 128, 0, 0, 1, 44]]
+        .concat();
     let address = |last| vec![Box::from([192, 0, 2, last])];
     Ok(vec![
         rrset("", Rtype::SOA, vec![soa.into()])?,

@@ -38,6 +38,8 @@ pub use error::{Damage, Damages, Fault, MirrorError};
 
 pub use history::{Next, SnapshotSource};
 pub use install::{Announced, Installer, Partial};
+#[doc(hidden)]
+pub use load::read_snapshot;
 pub use mirror::{Applied, Durability, Mirror, Options, Published};
 pub use open::OpenReport;
 pub use rokko_feed::SetId;

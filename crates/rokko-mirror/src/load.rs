@@ -7,6 +7,7 @@ use rokko_zone::{ImageReader, Revision, Zone};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Damages, Fault, MirrorError, failed};
+use crate::sim::SimDisk;
 use crate::snapshot::{BLOCK_HEADER_LEN, BLOCK_OCTETS_MAX, BlockHeader, HEADER_LEN, Header, decode_places, open_block};
 
 /// A snapshot file that can be read.
@@ -177,6 +178,17 @@ impl Pass<'_> {
     }
 }
 
+/// Reads all zones of a snapshot's octets, as a start does: for tests of foreign octets.
+pub fn read_snapshot(bytes: &[u8], revision: Revision) -> Result<(Vec<Zone>, Damages), MirrorError> {
+    let (disk, mut damages) = (SimDisk::new(0), Damages::default());
+    disk.put("snapshot", bytes);
+    let mut zones = Vec::new();
+    if let Some(file) = SnapshotFile::open(&disk, "snapshot", revision, &mut damages)? {
+        damages.extend(file.read_all(&mut [|zone| zones.push(zone)]).damages);
+    }
+    Ok((zones, damages))
+}
+
 fn read_places(file: &dyn DiskFile, header: &Header) -> Option<Vec<u64>> {
     let end = (HEADER_LEN as u64).checked_add(header.octets)?;
     let len = usize::try_from(header.blocks).ok()?.checked_mul(8)?.checked_add(4)?;
@@ -212,7 +224,6 @@ mod tests {
     use rokko_zone::{Digest, Rrset, Ttl};
 
     use super::*;
-    use crate::sim::SimDisk;
     use crate::snapshot::BLOCK_OCTETS;
     use crate::write::Writer;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rokko_feed::frame::FrameWriter;
-use rokko_mirror::{Durability, SetId, segment, sim::SimDisk, snapshot};
+use rokko_mirror::{SetId, segment, sim::SimDisk, snapshot};
 use rokko_wire::Rtype;
 use rokko_zone::{Digest, Revision, Rrset, Ttl, Zone};
 
