@@ -230,11 +230,11 @@ impl Catalog {
     /// [`Catalog::publish`], only one thread may write at a time. Of zones with one name the last stays.
     pub fn fill(&self, mut fills: Vec<Fill<'_>>) {
         for (index, shard) in self.shards.iter().enumerate() {
-            let parts: Vec<_> = fills.iter_mut().map(|fill| std::mem::take(&mut fill.shards[index])).collect();
-            let count = parts.iter().map(Vec::len).sum();
-            if count == 0 {
+            if fills.iter().all(|fill| fill.shards[index].is_empty()) {
                 continue;
             }
+            let parts: Vec<_> = fills.iter_mut().map(|fill| std::mem::take(&mut fill.shards[index])).collect();
+            let count = parts.iter().map(Vec::len).sum();
             let mut table = shard.load().grown(count, |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
             for (hash, cell) in parts.into_iter().flatten() {
                 let named = cell.clone();

@@ -102,12 +102,17 @@ impl Origin {
 
     /// Whether each zone that is served is one that there was.
     pub(crate) fn check_each(&self, mirror: &Mirror) {
-        for (name, zone) in served(mirror) {
+        let names: BTreeSet<&Name> = self.states.iter().flat_map(|(zones, _)| zones.keys()).collect();
+        let mut count = 0;
+        for name in names {
+            let Some(zone) = mirror.catalog().zone(name) else { continue };
             let was = |(zones, _): &(BTreeMap<Name, Zone>, _)| {
-                zones.get(&name).is_some_and(|other| image(other.view()) == image(zone.view()))
+                zones.get(name).is_some_and(|other| image(other.view()) == image(zone.view()))
             };
             assert!(self.states.iter().any(was), "{name} never was as it is served");
+            count += 1;
         }
+        assert_eq!(mirror.catalog().len(), count);
     }
 
     /// Does what the feed does: sends what is missing, and then puts right what differs.

@@ -34,7 +34,7 @@ fn what_was_applied_is_there_after_a_restart() {
 #[test]
 fn it_works_in_a_real_folder_with_threads() {
     let path = tempfile::tempdir().unwrap();
-    let mut origin = Origin::new(2, 4000, 100);
+    let mut origin = Origin::new(2, 1000, 50);
     let open = || {
         let disk = Arc::new(Folder::open(path.path()).unwrap());
         let options = Options { threads: 3, ..options() };
@@ -43,13 +43,13 @@ fn it_works_in_a_real_folder_with_threads() {
     };
     let (mirror, _) = open();
     for _ in 0..20 {
-        mirror.apply(&[origin.frame(250)]).unwrap();
+        mirror.apply(&[origin.frame(60)]).unwrap();
     }
     compact(&mirror);
     mirror.apply(&[origin.frame(100)]).unwrap();
     drop(mirror);
     let (mirror, report) = open();
-    assert_eq!((report.snapshot, report.frames), (Some(Revision(5000)), 1));
+    assert_eq!((report.snapshot, report.frames), (Some(Revision(1200)), 1));
     assert!(report.damages.is_empty());
     origin.check(&mirror);
 }
@@ -136,7 +136,7 @@ fn followers_are_told_and_find_every_frame() {
 #[test]
 fn compaction_goes_on_beside_changes() {
     let disk = SimDisk::new(1);
-    let mut origin = Origin::new(6, 2000, 20);
+    let mut origin = Origin::new(6, 1000, 10);
     let (mirror, _) = open_with(&disk, Options { compaction_octets_min: 2_000_000, ..options() });
     assert!(!mirror.wants_compaction() && mirror.start_compaction().unwrap().is_none());
     while !mirror.wants_compaction() {
@@ -166,15 +166,15 @@ fn compaction_goes_on_beside_changes() {
 #[test]
 fn a_snapshot_is_sent_and_gone_on_with() {
     let (from, to) = (SimDisk::new(1), SimDisk::new(2));
-    let mut origin = Origin::new(7, 4000, 40);
+    let mut origin = Origin::new(7, 1200, 20);
     let (source, _) = open(&from);
-    source.apply(&[origin.frame(6000)]).unwrap();
+    source.apply(&[origin.frame(1500)]).unwrap();
     assert!(source.snapshot().is_none());
     compact(&source);
     let snapshot = source.snapshot().unwrap();
     let announced = Announced::of(snapshot.header());
     assert!(announced.blocks > 5);
-    source.apply(&[origin.frame(500)]).unwrap();
+    source.apply(&[origin.frame(200)]).unwrap();
 
     let (target, _) = open(&to);
     let hooked = Arc::new(Mutex::new(Vec::new()));
