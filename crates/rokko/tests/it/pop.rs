@@ -47,10 +47,15 @@ impl Pop {
         get(self.ready["status"][0].as_str().unwrap(), path, "")
     }
 
-    fn wait_for_log(&self, text: &str) {
+    /// Waits for a line of the log that has one of these in it.
+    fn wait_for_log(&self, wanted: &[&str]) {
         let log = self.log.lock().unwrap();
-        while !log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line with `{text}` in the log")).contains(text)
-        {
+        loop {
+            let line =
+                log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line with any of {wanted:?} in the log"));
+            if wanted.iter().any(|text| line.contains(text)) {
+                return;
+            }
         }
     }
 }
@@ -289,7 +294,7 @@ fn what_was_revoked_or_used_opens_nothing() {
     let revision = set(&node, "example.com", "192.0.2.2");
     assert_eq!(in_sync(&node, &revision)["pops"], json!([]));
     assert_eq!(pop.addresses("www.example.com"), ["192.0.2.1"], "it goes on with what it has");
-    pop.wait_for_log("put out of the fleet");
+    pop.wait_for_log(&["put out of the fleet", "CertificateRevoked"]);
     drop(pop);
     let mixed = join_with(&foreign, folders[1].path()).fails(1);
     assert!(mixed.contains("choose another --data-dir"), "{mixed}");
