@@ -33,7 +33,9 @@ impl Mirror {
         let (revision, octets) =
             state.snapshots.last().map_or((Revision(0), 0), |file| (file.header.revision, file.header.octets));
         let log = self.log.octets_after(revision);
-        state.is_stale || state.end == End::Gap || log > self.options.compaction_octets_min.max(octets / 4)
+        // Made while zones were missing, it can't be sent; now it could be better.
+        let is_mended = state.snapshots.last().is_some_and(|file| !file.header.is_whole()) && state.position.matches();
+        is_mended || state.is_stale || state.end == End::Gap || log > self.options.compaction_octets_min.max(octets / 4)
     }
 
     /// Begins a compaction at the revision that is served now, and a new log segment with it. `None` while there is one

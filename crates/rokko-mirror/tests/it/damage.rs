@@ -121,8 +121,10 @@ fn a_damaged_block_costs_its_zones_alone() {
     let (mirror, report) = open(&disk);
     assert!(matches!(&report.damages.list[..], [damage] if damage.what == Fault::Block), "{:?}", report.damages);
     assert!(!report.is_whole && report.zones < count && report.zones > count / 2, "{} of {count}", report.zones);
-    assert!(mirror.snapshot().is_none());
+    compact(&mirror);
+    assert!(mirror.snapshot().is_none() && !mirror.wants_compaction());
     origin.bring_up(&mirror);
+    assert!(mirror.snapshot().is_none() && mirror.wants_compaction());
     // What was put right is durable, and sent to others only from the next snapshot on.
     disk.crash();
     let (mirror, _) = open(&disk);
