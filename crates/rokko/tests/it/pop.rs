@@ -294,7 +294,7 @@ fn what_was_revoked_or_used_opens_nothing() {
     let revision = set(&node, "example.com", "192.0.2.2");
     assert_eq!(in_sync(&node, &revision)["pops"], json!([]));
     assert_eq!(pop.addresses("www.example.com"), ["192.0.2.1"], "it goes on with what it has");
-    pop.wait_for_log(&["put out of the fleet", "CertificateRevoked"]);
+    pop.wait_for_log(&["put out of the fleet", "certificate was revoked"]);
     drop(pop);
     let mixed = join_with(&foreign, folders[1].path()).fails(1);
     assert!(mixed.contains("choose another --data-dir"), "{mixed}");
