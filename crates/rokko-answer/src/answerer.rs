@@ -1,12 +1,13 @@
 //! From the bytes of a query to the bytes of its response.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rokko_wire::compose::{Composer, Full, NameTable, Section};
 use rokko_wire::edns::PAYLOAD_MIN;
 use rokko_wire::query::{Additional, HEADER_LEN, Header, MESSAGE_LEN_MAX, Question, flag};
 use rokko_wire::{Ede, Opcode, Rcode, Rtype, code};
-use rokko_zone::CatalogReader;
+use rokko_zone::{CatalogReader, Hint};
 
 use crate::cookie::Verdict;
 use crate::edns::OptReply;
@@ -16,13 +17,12 @@ use crate::resolve::{Outcome, Resolution, Scratch, zone_of};
 use crate::settings::{Client, Service, Settings, Transport};
 use crate::{CookieSecrets, Counters, RateClass, RateTable, Shed, chaos};
 
-/// The octets of a question behind its name: type and class.
-const QUESTION_TAIL_LEN: usize = 4;
-
 /// Queries whose memory is asked for at once: what is loaded for them stays in the first-level cache.
 const LOOK_AHEAD: usize = 32;
 /// With fewer zones nearly all of them are in the caches.
 const LOOK_AHEAD_ZONES: usize = 4096;
+/// The hash of what has no name.
+const NO_NAME: u64 = 0;
 
 /// Answers queries, one at a time; each thread has its own. Holds buffers that are used again for each query.
 pub struct Answerer {
@@ -112,21 +112,29 @@ impl Answerer {
         self.respond(catalog, query, &header, request, client, out)
     }
 
-    /// Asks for the memory that answers to `queries` will need, for many of them at once. Worth its cost where there are
-    /// more zones than the processor's caches hold.
-    pub fn look_ahead(&mut self, catalog: &CatalogReader, queries: &mut dyn Iterator<Item = &[u8]>) {
-        if catalog.len() < LOOK_AHEAD_ZONES {
+    /// Asks for the memory that answers to `queries`, each with its client's address, will need, for many of them at once.
+    pub fn look_ahead(&mut self, catalog: &CatalogReader, queries: &mut dyn Iterator<Item = (&[u8], IpAddr)>) {
+        let is_large = catalog.len() >= LOOK_AHEAD_ZONES;
+        if !is_large && self.limiter.is_none() {
             return;
         }
-        let mut hints = [0; LOOK_AHEAD];
+        let (mut hints, mut limits) = ([Hint::default(); LOOK_AHEAD], [[0; 2]; LOOK_AHEAD]);
         loop {
             let mut count = 0;
-            for (hint, query) in hints.iter_mut().zip(&mut *queries) {
+            for ((hint, limit), (query, addr)) in hints.iter_mut().zip(&mut limits).zip(&mut *queries) {
                 let parsed = query.len() > HEADER_LEN && Question::parse(query, &mut self.scratch.name).is_ok();
-                *hint = if parsed { catalog.hint(self.scratch.name.as_bytes()) } else { 0 };
+                *hint = if parsed { catalog.hint(&self.scratch.name) } else { Hint::default() };
+                if let Some(limiter) = &self.limiter {
+                    *limit = limiter.hint(addr, hint.name_hash);
+                }
                 count += 1;
             }
-            std::hint::black_box(catalog.touch(&hints[..count]));
+            if is_large {
+                std::hint::black_box(catalog.touch(&hints[..count]));
+            }
+            if let Some(limiter) = &self.limiter {
+                std::hint::black_box(limiter.touch(&limits[..count]));
+            }
             if count < LOOK_AHEAD {
                 return;
             }
@@ -239,19 +247,17 @@ impl Answerer {
         let mark = reply.composer.mark();
         let (mut outcome, mut suppressed) = (None, early);
         if early.is_none() {
-            let mut apex_len = 0;
+            let mut hashes = Hashes { name: NO_NAME, apex: NO_NAME };
             let work = Work {
                 catalog,
                 settings: &self.settings,
                 scratch: &mut self.scratch,
                 transport: client.transport,
-                apex_len: &mut apex_len,
+                hashes: &mut hashes,
             };
             outcome = work.run(&task, &mut reply, &mut opt, limit);
             if let (Some(limited), Some(limiter)) = (&limited, &mut self.limiter) {
-                let qname = question.map_or(&[][..], |question| &query[HEADER_LEN..question.end - QUESTION_TAIL_LEN]);
-                let (class, name) = class_of(outcome, reply.rcode, qname, apex_len);
-                let name = limiter.hash_name(name);
+                let (class, name) = class_of(outcome, reply.rcode, &hashes);
                 suppressed = limiter.take_response(limited, class, name).map(|suppression| (class, suppression));
             }
         }
@@ -297,15 +303,20 @@ impl Answerer {
     }
 }
 
-/// The limit that a response counts for, and the name that it goes by.
-fn class_of(outcome: Option<Outcome>, rcode: Rcode, qname: &[u8], apex_len: usize) -> (RateClass, &[u8]) {
-    let apex = &qname[qname.len().saturating_sub(apex_len)..];
+/// What limits go by: the hashes of the name that was asked for and of the zone that answers.
+struct Hashes {
+    name: u64,
+    apex: u64,
+}
+
+/// The limit that a response counts for, and the hash of the name that it goes by.
+fn class_of(outcome: Option<Outcome>, rcode: Rcode, hashes: &Hashes) -> (RateClass, u64) {
     match (outcome, rcode) {
-        (Some(Outcome::Referral), _) => (RateClass::Referral, apex),
-        (_, Rcode::NXDOMAIN) => (RateClass::NxDomain, apex),
-        (Some(Outcome::NoData), _) => (RateClass::NoData, qname),
-        (_, Rcode::NOERROR) => (RateClass::Answer, qname),
-        _ => (RateClass::Error, &[]),
+        (Some(Outcome::Referral), _) => (RateClass::Referral, hashes.apex),
+        (_, Rcode::NXDOMAIN) => (RateClass::NxDomain, hashes.apex),
+        (Some(Outcome::NoData), _) => (RateClass::NoData, hashes.name),
+        (_, Rcode::NOERROR) => (RateClass::Answer, hashes.name),
+        _ => (RateClass::Error, NO_NAME),
     }
 }
 
@@ -328,8 +339,8 @@ struct Work<'a> {
     settings: &'a Settings,
     scratch: &'a mut Scratch,
     transport: Transport,
-    /// Becomes the octets of the name of the zone that is answered from, which the name asked for ends with.
-    apex_len: &'a mut usize,
+    /// Becomes what limits go by.
+    hashes: &'a mut Hashes,
 }
 
 impl Work<'_> {
@@ -340,33 +351,37 @@ impl Work<'_> {
             reply.composer.set_limit(limit.saturating_sub(opt_len));
         };
         reserve(reply, opt);
+        let service = self.settings.service;
         let (rcode, error) = match *task {
             Task::Rcode(rcode, error) => (rcode, error),
             Task::Chaos(question) => {
+                self.hashes.name = self.catalog.hash(&self.scratch.name);
                 let qname = self.scratch.name.as_bytes();
                 let written = chaos::answer(reply, self.settings, qname, question.qtype);
                 reply.truncated |= written.is_err();
                 return None;
             }
-            Task::Change => match self.catalog.find(self.scratch.name.as_bytes()) {
+            Task::Change => match self.catalog.find(&self.scratch.name).zone {
                 Some(zone) if zone.apex_bytes() == self.scratch.name.as_bytes() => {
                     (Rcode::REFUSED, Some(Ede::PROHIBITED))
                 }
                 _ => (Rcode::NOTAUTH, Some(Ede::NOT_AUTHORITATIVE)),
             },
-            Task::Zones(question) => match zone_of(self.catalog, &self.scratch.name, question.qtype) {
-                _ if self.settings.service == Service::Suspended => (Rcode::SERVFAIL, Some(Ede::NOT_READY)),
-                None if self.settings.service == Service::Incomplete => (Rcode::SERVFAIL, Some(Ede::NOT_READY)),
-                None => (Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
-                Some(zone) => {
-                    *self.apex_len = zone.apex_bytes().len();
+            Task::Zones(question) => {
+                let found = zone_of(self.catalog, &self.scratch.name, question.qtype);
+                *self.hashes = Hashes { name: found.name_hash, apex: found.apex_hash };
+                if let Some(zone) = found.zone.filter(|_| service != Service::Suspended) {
                     if let Some(opt) = opt {
                         opt.set_zone(zone);
                     }
                     reserve(reply, opt);
                     return self.resolve(zone, question, reply, opt);
                 }
-            },
+                match service {
+                    Service::Suspended | Service::Incomplete => (Rcode::SERVFAIL, Some(Ede::NOT_READY)),
+                    Service::Full => (Rcode::REFUSED, Some(Ede::NOT_AUTHORITATIVE)),
+                }
+            }
         };
         reply.rcode = rcode;
         if let (Some(opt), Some(error)) = (opt, error) {

@@ -13,7 +13,7 @@ use rokko_wire::compose::{Full, Owner, QUESTION_NAME, Section};
 use rokko_wire::query::{FoldedName, HEADER_LEN};
 use rokko_wire::{KeyBuf, Rcode, Rtype, code};
 use rokko_zone::zone::negative_ttl;
-use rokko_zone::{CatalogReader, Denial, Marks, NodeRef, RrsetRef, ZoneRef};
+use rokko_zone::{CatalogReader, Denial, Lookup, Marks, NodeRef, RrsetRef, ZoneRef};
 
 use crate::denial::{Proofs, Subject};
 use crate::locate::{Place, label_count, locate};
@@ -96,12 +96,13 @@ enum Step<'z> {
 
 /// The deepest zone that answers for a name and a type: for DS at the apex of a hosted zone, the zone above
 /// (RFC 4035 §3.1.4.1).
-pub(crate) fn zone_of<'c>(catalog: &'c CatalogReader, name: &FoldedName, qtype: Rtype) -> Option<ZoneRef<'c>> {
-    let zone = catalog.find(name.as_bytes())?;
-    if qtype == Rtype::DS && zone.apex_bytes() == name.as_bytes() {
-        return catalog.find_above(name.as_bytes()).or(Some(zone));
+pub(crate) fn zone_of<'c>(catalog: &'c CatalogReader, name: &FoldedName, qtype: Rtype) -> Lookup<'c> {
+    let found = catalog.find(name);
+    if qtype == Rtype::DS && found.zone.is_some_and(|zone| zone.apex_bytes() == name.as_bytes()) {
+        let above = catalog.find_above(name);
+        return if above.zone.is_some() { above } else { found };
     }
-    Some(zone)
+    found
 }
 
 impl Resolution<'_, '_> {
@@ -132,7 +133,7 @@ impl Resolution<'_, '_> {
                 }
                 Step::Follow => {}
             }
-            let Some(next) = zone_of(self.catalog, &self.scratch.name, self.qtype) else {
+            let Some(next) = zone_of(self.catalog, &self.scratch.name, self.qtype).zone else {
                 write_proofs(self.reply, &proofs)?;
                 return Ok(Outcome::Answer);
             };

@@ -38,7 +38,7 @@ mod tcp;
 mod udp;
 pub mod xdp;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 pub use config::{Config, TcpLimits};
 pub use counters::{CounterValues, Counters, TcpValues, UdpValues, XdpValues};
@@ -83,9 +83,9 @@ pub trait Handler: Send + 'static {
     /// the Unix time in milliseconds, read once per batch.
     fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize;
 
-    /// Told of the queries of a batch before the first of them is answered, so that the memory for all of them can be
-    /// fetched together. Some may not be answered afterwards.
-    fn announce(&mut self, _queries: &mut dyn Iterator<Item = &[u8]>) {}
+    /// Told of the queries of a batch, each with its client's address, before the first of them is answered, so that the
+    /// memory for all of them can be fetched together. Some may not be answered afterwards.
+    fn announce(&mut self, _queries: &mut dyn Iterator<Item = (&[u8], IpAddr)>) {}
 
     /// Called about once per second on the handler's thread and once more before the thread ends, so that the handler
     /// can publish its counters.
@@ -103,7 +103,7 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
         (**self).answer(query, peer, unix_ms, out)
     }
 
-    fn announce(&mut self, queries: &mut dyn Iterator<Item = &[u8]>) {
+    fn announce(&mut self, queries: &mut dyn Iterator<Item = (&[u8], IpAddr)>) {
         (**self).announce(queries);
     }
 

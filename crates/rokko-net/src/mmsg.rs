@@ -151,11 +151,15 @@ impl Batch {
         }
     }
 
-    /// The octets of all datagrams received, as far as they were taken.
-    pub(crate) fn queries(&self) -> impl Iterator<Item = &[u8]> {
+    /// The octets of all datagrams received, as far as they were taken, and where they came from. Those whose source is no
+    /// internet address are left out.
+    pub(crate) fn queries(&self) -> impl Iterator<Item = (&[u8], IpAddr)> {
         let headers = &self.receive_headers[..self.received];
         let lengths = headers.iter().map(|header| (header.msg_len as usize).min(UDP_QUERY_BYTES_MAX));
-        lengths.zip(self.queries.chunks(STRIDE)).map(|(length, room)| &room[..length])
+        lengths
+            .zip(self.queries.chunks(STRIDE))
+            .zip(&self.names)
+            .filter_map(|((length, room), name)| Some((&room[..length], socket_addr(name)?.ip())))
     }
 
     /// The received datagram `index`, with the room for the reply to it. `None` when its source is no internet address.

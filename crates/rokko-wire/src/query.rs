@@ -144,6 +144,12 @@ impl FoldedName {
         &self.wire[start + 1..=start + usize::from(self.wire[start])]
     }
 
+    /// Label `index`, counted from the left, with its length octet; that of the root label is zero.
+    pub fn label_with_len(&self, index: usize) -> &[u8] {
+        let start = self.label_start(index);
+        &self.wire[start..=start + usize::from(self.wire[start])]
+    }
+
     /// The name from label `index` on to the root.
     pub fn suffix(&self, index: usize) -> &[u8] {
         &self.wire[self.label_start(index)..usize::from(self.len)]

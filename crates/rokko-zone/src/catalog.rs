@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use rokko_wire::Name;
 use rokko_wire::name::Labels;
+use rokko_wire::query::FoldedName;
 
 use crate::zone::Cell;
 use crate::{Zone, ZoneRef};
@@ -68,6 +69,26 @@ pub struct CatalogReader {
 pub struct Fill<'c> {
     catalog: &'c Catalog,
     shards: Box<[Vec<(u64, Cell)>]>,
+}
+
+/// What the search for a name's zone came to.
+#[derive(Clone, Copy)]
+pub struct Lookup<'c> {
+    /// The deepest zone that contains the name.
+    pub zone: Option<ZoneRef<'c>>,
+    /// The name's hash, with the catalog's secret seed.
+    pub name_hash: u64,
+    /// The hash of the zone's name; 0 without one.
+    pub apex_hash: u64,
+}
+
+/// Where the memory for a query is.
+#[derive(Clone, Copy, Default)]
+pub struct Hint {
+    /// The hash of the name's most likely zone; 0 for a name that cannot have any.
+    zone: u64,
+    /// As [`Lookup::name_hash`].
+    pub name_hash: u64,
 }
 
 /// A hash table; a zone stands in the first bucket with room from its own on.
@@ -199,7 +220,7 @@ impl Catalog {
 
     /// The zone with this name, to be kept.
     pub fn zone(&self, name: &Name) -> Option<Zone> {
-        let hash = self.hash(name.as_bytes());
+        let hash = self.hash_of(name.as_bytes());
         self.shards[shard_of(hash)].load().find(hash, name.as_bytes()).cloned().map(Zone)
     }
 
@@ -208,12 +229,12 @@ impl Catalog {
     pub fn publish(&self, changes: impl IntoIterator<Item = (Name, Option<Zone>)>) {
         let mut by_shard: HashMap<usize, Vec<(u64, Name, Option<Zone>)>> = HashMap::new();
         for (name, zone) in changes {
-            let hash = self.hash(name.as_bytes());
+            let hash = self.hash_of(name.as_bytes());
             by_shard.entry(shard_of(hash)).or_default().push((hash, name, zone));
         }
         for (index, changes) in by_shard {
             let old = self.shards[index].load();
-            let mut table = old.grown(changes.len(), |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
+            let mut table = old.grown(changes.len(), |cell| self.hash_of(ZoneRef::of(cell).apex_bytes()));
             for (hash, name, zone) in changes {
                 self.put(&mut table, hash, name.as_bytes(), zone.map(|zone| zone.0));
             }
@@ -235,7 +256,7 @@ impl Catalog {
             }
             let parts: Vec<_> = fills.iter_mut().map(|fill| std::mem::take(&mut fill.shards[index])).collect();
             let count = parts.iter().map(Vec::len).sum();
-            let mut table = shard.load().grown(count, |cell| self.hash(ZoneRef::of(cell).apex_bytes()));
+            let mut table = shard.load().grown(count, |cell| self.hash_of(ZoneRef::of(cell).apex_bytes()));
             for (hash, cell) in parts.into_iter().flatten() {
                 let named = cell.clone();
                 self.put(&mut table, hash, ZoneRef::of(&named).apex_bytes(), Some(cell));
@@ -261,36 +282,42 @@ impl Catalog {
         self.changes.store(number + 1, Ordering::Release);
     }
 
-    fn hash(&self, name: &[u8]) -> u64 {
-        let mut suffixes = [(0, 0); LABELS_MAX + 1];
-        let count = self.suffixes(name, &mut suffixes);
-        suffixes[count - 1].0
+    /// The hash of a valid name in wire form.
+    fn hash_of(&self, name: &[u8]) -> u64 {
+        let mut folded = FoldedName::default();
+        // Names of zones are valid; what is not would be taken for the root and never be found.
+        let _ = folded.load(name);
+        self.hash(&folded)
     }
 
-    /// The hash and the start of each suffix of a name, the root first. Returns how many there are, at least one.
-    fn suffixes(&self, name: &[u8], out: &mut [(u64, usize)]) -> usize {
-        let (mut starts, mut count, mut at) = ([0_u8; LABELS_MAX + 1], 0, 0);
-        for label in Labels::of(name).take(out.len() - 1) {
-            starts[count] = u8::try_from(at).unwrap_or(u8::MAX);
-            count += 1;
-            at += label.len() + 1;
+    fn hash(&self, name: &FoldedName) -> u64 {
+        (0..name.label_count()).rev().fold(self.root_hash(), |hash, index| {
+            hash_label(hash, self.seed, name.label_with_len(index))
+        })
+    }
+
+    fn root_hash(&self) -> u64 {
+        fold(self.seed, 0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Fills in the hash of each suffix of a name, the root's first, and returns that of the name. There must be room for one
+    /// hash more than the name has labels.
+    fn hashes(&self, name: &FoldedName, out: &mut [u64]) -> u64 {
+        let mut hash = self.root_hash();
+        let (root, others) = out.split_first_mut().expect("there is room for the root");
+        *root = hash;
+        for (slot, index) in others.iter_mut().zip((0..name.label_count()).rev()) {
+            hash = hash_label(hash, self.seed, name.label_with_len(index));
+            *slot = hash;
         }
-        out[0] = (fold(self.seed, 0x9e37_79b9_7f4a_7c15), at);
-        let mut hash = out[0].0;
-        for (slot, &start) in out[1..].iter_mut().zip(starts[..count].iter().rev()) {
-            let start = usize::from(start);
-            let label = &name[start..=start + usize::from(name[start])];
-            hash = hash_label(hash, self.seed, label);
-            *slot = (hash, start);
-        }
-        count + 1
+        hash
     }
 }
 
 impl Fill<'_> {
     /// Adds a zone.
     pub fn push(&mut self, zone: Zone) {
-        let hash = self.catalog.hash(ZoneRef::of(&zone.0).apex_bytes());
+        let hash = self.catalog.hash_of(ZoneRef::of(&zone.0).apex_bytes());
         self.shards[shard_of(hash)].push((hash, zone.0));
     }
 }
@@ -357,37 +384,44 @@ impl CatalogReader {
         self.len() == 0
     }
 
-    /// The deepest zone that contains `qname`, a lower-case name in wire form.
-    pub fn find(&self, qname: &[u8]) -> Option<ZoneRef<'_>> {
+    /// The deepest zone that contains `qname`.
+    pub fn find(&self, qname: &FoldedName) -> Lookup<'_> {
         self.find_from(qname, 0)
     }
 
     /// The deepest zone that contains `qname` and has another name: where DS records of `qname` belong.
-    pub fn find_above(&self, qname: &[u8]) -> Option<ZoneRef<'_>> {
+    pub fn find_above(&self, qname: &FoldedName) -> Lookup<'_> {
         self.find_from(qname, 1)
     }
 
-    /// Where a name's zone most likely is; 0 for a name that cannot have any.
-    pub fn hint(&self, qname: &[u8]) -> u64 {
-        if Labels::of(qname).count() > LABELS_USUAL {
-            return 0;
+    /// The hash that a look-up of this name gives.
+    pub fn hash(&self, name: &FoldedName) -> u64 {
+        self.catalog.hash(name)
+    }
+
+    /// Where a name's zone most likely is.
+    pub fn hint(&self, qname: &FoldedName) -> Hint {
+        let labels = qname.label_count();
+        if labels > LABELS_USUAL {
+            return Hint { zone: 0, name_hash: self.hash(qname) };
         }
-        let mut suffixes = [(0, 0); LABELS_USUAL + 1];
-        let count = self.catalog.suffixes(qname, &mut suffixes);
-        (0..count).rev().find(|&labels| self.has_zones(labels)).map_or(0, |labels| suffixes[labels].0)
+        let mut hashes = [0; LABELS_USUAL + 1];
+        let name_hash = self.catalog.hashes(qname, &mut hashes);
+        let zone = (0..=labels).rev().find(|&labels| self.has_zones(labels)).map_or(0, |labels| hashes[labels]);
+        Hint { zone, name_hash }
     }
 
     /// Asks for the memory of the zones that `hints` lead to, of all at once, so that looking them up does not wait for one
     /// after another. Returns a number that only serves to keep the loads.
-    pub fn touch(&self, hints: &[u64]) -> u64 {
-        let bucket = |hint: u64| {
-            let table = &self.tables[shard_of(hint)];
-            &table.buckets[table.home(hint)]
+    pub fn touch(&self, hints: &[Hint]) -> u64 {
+        let bucket = |hint: &Hint| {
+            let table = &self.tables[shard_of(hint.zone)];
+            &table.buckets[table.home(hint.zone)]
         };
-        let tags = hints.iter().fold(0, |sum: u64, &hint| sum ^ bucket(hint).tags);
-        hints.iter().fold(tags, |sum, &hint| {
+        let tags = hints.iter().fold(0, |sum: u64, hint| sum ^ bucket(hint).tags);
+        hints.iter().fold(tags, |sum, hint| {
             let bucket = bucket(hint);
-            let zone = bucket.alike(hint).next().and_then(|slot| bucket.zones[slot].as_ref());
+            let zone = bucket.alike(hint.zone).next().and_then(|slot| bucket.zones[slot].as_ref());
             // The zone's second line has its page's start.
             let octets = zone.map_or(0, |cell| cell.slice.get(40).or(cell.slice.last()).copied().unwrap_or(0));
             sum ^ u64::from(octets)
@@ -398,20 +432,23 @@ impl CatalogReader {
         self.catalog.zones[labels].load(Ordering::Relaxed) > 0
     }
 
-    fn find_from(&self, qname: &[u8], skip: usize) -> Option<ZoneRef<'_>> {
+    fn find_from(&self, qname: &FoldedName, skip: usize) -> Lookup<'_> {
         // Few names have many labels, and clearing room for all that a name may have costs more than the search.
-        match Labels::of(qname).count() {
-            ..=LABELS_USUAL => self.find_in(qname, skip, &mut [(0, 0); LABELS_USUAL + 1]),
-            _ => self.find_in(qname, skip, &mut [(0, 0); LABELS_MAX + 1]),
+        match qname.label_count() {
+            ..=LABELS_USUAL => self.find_in(qname, skip, &mut [0; LABELS_USUAL + 1]),
+            _ => self.find_in(qname, skip, &mut [0; LABELS_MAX + 1]),
         }
     }
 
-    fn find_in(&self, qname: &[u8], skip: usize, suffixes: &mut [(u64, usize)]) -> Option<ZoneRef<'_>> {
-        let count = self.catalog.suffixes(qname, suffixes);
-        (0..count).rev().skip(skip).filter(|&labels| self.has_zones(labels)).find_map(|labels| {
-            let (hash, at) = suffixes[labels];
-            self.tables[shard_of(hash)].find(hash, &qname[at..]).map(ZoneRef::of)
-        })
+    fn find_in(&self, qname: &FoldedName, skip: usize, hashes: &mut [u64]) -> Lookup<'_> {
+        let name_hash = self.catalog.hashes(qname, hashes);
+        let count = qname.label_count();
+        let found = (0..=count).rev().skip(skip).filter(|&labels| self.has_zones(labels)).find_map(|labels| {
+            let hash = hashes[labels];
+            let cell = self.tables[shard_of(hash)].find(hash, qname.suffix(count - labels))?;
+            Some((ZoneRef::of(cell), hash))
+        });
+        Lookup { zone: found.map(|(zone, _)| zone), name_hash, apex_hash: found.map_or(0, |(_, hash)| hash) }
     }
 }
 
@@ -463,8 +500,14 @@ mod tests {
         CatalogReader::new(Arc::new(catalog))
     }
 
-    fn found(zone: Option<ZoneRef<'_>>) -> Option<String> {
-        zone.map(|zone| zone.apex().to_string())
+    fn folded(name: &Name) -> FoldedName {
+        let mut folded = FoldedName::default();
+        folded.load(name.as_bytes()).unwrap();
+        folded
+    }
+
+    fn found(lookup: Lookup<'_>) -> Option<String> {
+        lookup.zone.map(|zone| zone.apex().to_string())
     }
 
     #[test]
@@ -480,14 +523,17 @@ mod tests {
             ("net.", None, None),
             (".", None, None),
         ] {
-            assert_eq!(found(reader.find(name(qname).as_bytes())).as_deref(), zone, "{qname}");
-            assert_eq!(found(reader.find_above(name(qname).as_bytes())).as_deref(), above, "{qname}");
+            assert_eq!(found(reader.find(&folded(&name(qname)))).as_deref(), zone, "{qname}");
+            assert_eq!(found(reader.find_above(&folded(&name(qname)))).as_deref(), above, "{qname}");
+            let Lookup { zone, name_hash, apex_hash } = reader.find(&folded(&name(qname)));
+            assert_eq!([reader.hash(&folded(&name(qname))), reader.hint(&folded(&name(qname))).name_hash], [name_hash; 2]);
+            assert_eq!(apex_hash, zone.map_or(0, |zone| reader.hash(&folded(&zone.apex()))));
         }
         reader.catalog.publish([(name("."), Some(Zone::empty(&name("."))))]);
-        assert_eq!(found(reader.find(name("net.").as_bytes())), None, "nothing changes before the refresh");
+        assert_eq!(found(reader.find(&folded(&name("net.")))), None, "nothing changes before the refresh");
         reader.refresh();
-        assert_eq!(found(reader.find(name("net.").as_bytes())).as_deref(), Some("."));
-        assert_eq!(found(reader.find_above(name("com.").as_bytes())).as_deref(), Some("."));
+        assert_eq!(found(reader.find(&folded(&name("net.")))).as_deref(), Some("."));
+        assert_eq!(found(reader.find_above(&folded(&name("com.")))).as_deref(), Some("."));
     }
 
     #[test]
@@ -505,12 +551,12 @@ mod tests {
             assert_eq!(catalog.len(), 60_000);
             reader.refresh();
             for name in &names {
-                assert_eq!(reader.find(name.as_bytes()).unwrap().apex(), *name);
+                assert_eq!(reader.find(&folded(name)).zone.unwrap().apex(), *name);
             }
             catalog.publish(names.iter().skip(round).map(|name| (name.clone(), None)));
             assert_eq!(catalog.len(), round);
             reader.refresh();
-            assert_eq!(names.iter().filter(|name| reader.find(name.as_bytes()).is_some()).count(), round);
+            assert_eq!(names.iter().filter(|name| reader.find(&folded(name)).zone.is_some()).count(), round);
         }
     }
 
@@ -548,21 +594,21 @@ mod tests {
                 }
             });
             // What is seen never goes back.
-            let watched = name("z5.example.");
+            let watched = folded(&name("z5.example."));
             let mut last = Revision(0);
             while last.0 + 7000 <= count {
                 reader.refresh();
-                let seen = reader.find(watched.as_bytes()).map_or(Revision(0), ZoneRef::revision);
+                let seen = reader.find(&watched).zone.map_or(Revision(0), ZoneRef::revision);
                 assert!(seen >= last);
                 last = seen;
-                reader.touch(&[reader.hint(watched.as_bytes()), 0]);
+                reader.touch(&[reader.hint(&watched), Hint::default()]);
             }
         });
         reader.refresh();
         for index in 0..7000 {
             let zone = name(&format!("z{index}.example."));
             let newest = (1..=count).rev().find(|revision| revision % 7000 == index).unwrap();
-            assert_eq!(reader.find(zone.as_bytes()).map(ZoneRef::revision), Some(Revision(newest)));
+            assert_eq!(reader.find(&folded(&zone)).zone.map(ZoneRef::revision), Some(Revision(newest)));
         }
     }
 }

@@ -16,7 +16,7 @@ pub mod tree;
 pub mod values;
 pub mod zone;
 
-pub use catalog::{Catalog, CatalogReader, Fill};
+pub use catalog::{Catalog, CatalogReader, Fill, Hint, Lookup};
 pub use codec::DecodeError;
 pub use digest::{Digest, ShortDigest, ZoneMark};
 pub use edit::{Contents, Delta, Edit, EditError, RrsetDelta};

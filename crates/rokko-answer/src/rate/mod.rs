@@ -204,6 +204,10 @@ impl Limiter {
 
     /// The client as far as limits are concerned.
     pub(crate) fn limited(&self, addr: IpAddr, has_cookie: bool, has_forged_cookie: bool, now_ms: u64) -> Limited {
+        Limited { addr, source: self.source(addr), has_cookie, has_forged_cookie, now_ms }
+    }
+
+    fn source(&self, addr: IpAddr) -> Source {
         let network = network(addr, self.prefix_len(addr));
         let hash = match network {
             IpAddr::V4(addr) => self.table.mix(u64::from(addr.to_bits()), 4),
@@ -213,7 +217,7 @@ impl Limiter {
                 self.table.mix(self.table.mix(high, 6), low)
             }
         };
-        Limited { addr, source: Source { network, hash }, has_cookie, has_forged_cookie, now_ms }
+        Source { network, hash }
     }
 
     /// Takes a query from the limit of its prefix; tells if and how it is to be suppressed.
@@ -224,13 +228,20 @@ impl Limiter {
 
     /// Takes a response of a class from its limit. `name` is the hash of what the class goes by.
     pub(crate) fn take_response(&mut self, client: &Limited, class: RateClass, name: u64) -> Option<Suppression> {
-        let key = self.table.mix(client.source.hash ^ class as u64, name);
+        // All classes of a name are in one line of the table, so that it can be asked for before the class is known.
+        let key = self.table.mix(client.source.hash, name) ^ (class as u64) << 60;
         self.take(client, class, key)
     }
 
-    /// Hashes a name in wire form, without regard to case.
-    pub(crate) fn hash_name(&self, name: &[u8]) -> u64 {
-        self.table.hash_name(name)
+    /// Where the limits of a client's query for a name with this hash are, most likely.
+    pub(crate) fn hint(&self, addr: IpAddr, name: u64) -> [u64; 2] {
+        let source = self.source(addr).hash;
+        [source, self.table.mix(source, name)]
+    }
+
+    /// Asks for the memory that `hints` lead to, of all at once. Returns a number that only serves to keep the loads.
+    pub(crate) fn touch(&self, hints: &[[u64; 2]]) -> u64 {
+        hints.iter().flatten().fold(0, |sum, &hint| sum ^ self.table.touch(hint))
     }
 
     /// Ends a round of a quarter of a second or more; says what is to be shed in the next.

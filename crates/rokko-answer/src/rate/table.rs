@@ -91,22 +91,14 @@ impl RateTable {
         low ^ high
     }
 
-    /// Hashes a name in wire form without regard to the letters' case. Some other octets fall together too, which at
-    /// worst lets two odd names share a limit.
-    pub(super) fn hash_name(&self, name: &[u8]) -> u64 {
-        const FOLD: u64 = 0x2020_2020_2020_2020;
-        let (words, rest) = name.as_chunks::<8>();
-        let mut hash = name.len() as u64;
-        for word in words {
-            hash = self.mix(hash, u64::from_le_bytes(*word) | FOLD);
-        }
-        let last = rest.iter().fold(0, |word, &octet| word << 8 | u64::from(octet | 0x20));
-        self.mix(hash, last)
+    /// Loads something of the line that the key with this hash belongs to.
+    pub(super) fn touch(&self, hash: u64) -> u64 {
+        self.line(hash).0[0].load(Ordering::Relaxed)
     }
 
     /// Takes one response from the limit of the key with this hash. False if that is over the limit; then nothing is taken.
     pub(super) fn take(&self, hash: u64, limit: Limit, now_ms: u64) -> bool {
-        let line = &self.lines[usize::try_from(hash & (self.lines.len() as u64 - 1)).unwrap_or_default()];
+        let line = self.line(hash);
         let tag = hash >> TIME_BITS;
         let now = (now_ms << UNITS_PER_MS_LOG2) & TIME_MASK;
         for _ in 0..ATTEMPTS_MAX {
@@ -124,6 +116,10 @@ impl RateTable {
         }
         // Others are that fast on this line only if it is not a limit that is being reached; erring in favour of the client.
         true
+    }
+
+    fn line(&self, hash: u64) -> &Line {
+        &self.lines[usize::try_from(hash & (self.lines.len() as u64 - 1)).unwrap_or_default()]
     }
 }
 

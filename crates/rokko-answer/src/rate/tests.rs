@@ -73,17 +73,12 @@ fn classes_and_names_are_limited_apart() {
     let limits = RateLimits { answers: 1, nxdomain: 1, ..unlimited() };
     let mut limiter = limiter(&limits);
     let client = limiter.limited(addr("192.0.2.1"), false, false, NOW_MS);
-    let mut is_taken = |class, name: &[u8]| {
-        let name = limiter.hash_name(name);
-        limiter.take_response(&client, class, name).is_none()
-    };
-    assert!(is_taken(RateClass::Answer, b"\x03www\x07example\x00"));
-    assert!(!is_taken(RateClass::Answer, b"\x03WwW\x07exAmple\x00"), "the case of letters makes no other name");
-    assert!(is_taken(RateClass::Answer, b"\x03wwx\x07example\x00"));
-    assert!(is_taken(RateClass::Answer, b"\x03www\x07examplf\x00"));
-    assert!(is_taken(RateClass::NxDomain, b"\x03www\x07example\x00"));
+    let mut is_taken = |class, name| limiter.take_response(&client, class, name).is_none();
+    assert!(is_taken(RateClass::Answer, 1) && !is_taken(RateClass::Answer, 1));
+    assert!(is_taken(RateClass::Answer, 2));
+    assert!(is_taken(RateClass::NxDomain, 1) && !is_taken(RateClass::NxDomain, 1));
     for _ in 0..100 {
-        assert!(is_taken(RateClass::Error, b""), "no limit is set");
+        assert!(is_taken(RateClass::Error, 0), "no limit is set");
     }
 }
 

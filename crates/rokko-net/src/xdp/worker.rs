@@ -113,7 +113,10 @@ impl<H: Handler> XdpWorker<H> {
         batch.clear();
         read(socket, taken, (batch, drop_ports), counted);
         let unix_ms = unix_time_ms();
-        handler.announce(&mut batch.iter().map(|(frame, _, content)| &socket.received(*frame)[content.clone()]));
+        let queries = batch
+            .iter()
+            .map(|(frame, headers, content)| (&socket.received(*frame)[content.clone()], headers.source.ip()));
+        handler.announce(&mut { queries });
         for (frame, headers, content) in &*batch {
             answer(handler, socket, *frame, headers, content, (*mtu, unix_ms), counted);
         }

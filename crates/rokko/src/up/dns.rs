@@ -144,7 +144,7 @@ impl Handler for DnsHandler {
         self.answerer.answer(&self.catalog, query, &client, out)
     }
 
-    fn announce(&mut self, queries: &mut dyn Iterator<Item = &[u8]>) {
+    fn announce(&mut self, queries: &mut dyn Iterator<Item = (&[u8], IpAddr)>) {
         self.catalog.refresh();
         self.answerer.look_ahead(&self.catalog, queries);
     }
