@@ -42,18 +42,20 @@ pub(crate) fn glue(
     target_key: &mut KeyBuf,
 ) -> Result<(), Full> {
     let Some(servers) = cut.rrset(Rtype::NS) else { return Ok(()) };
-    for in_domain in [true, false] {
-        for server in servers.rdatas() {
-            if !set_target(zone, server, target, target_key) {
-                continue;
+    let mut others = false;
+    for server in servers.rdatas() {
+        if set_target(zone, server, target, target_key) {
+            if target_key.as_bytes().starts_with(cut.key()) {
+                addresses(reply, zone, target, target_key)?;
+            } else {
+                others = true;
             }
-            if target_key.as_bytes().starts_with(cut.key()) != in_domain {
-                continue;
-            }
-            let written = addresses(reply, zone, target, target_key);
-            if in_domain {
-                written?;
-            }
+        }
+    }
+    for server in servers.rdatas().filter(|_| others) {
+        if set_target(zone, server, target, target_key) && !target_key.as_bytes().starts_with(cut.key()) {
+            // A large RRset that does not fit must not keep out the small ones after it.
+            let _ = addresses(reply, zone, target, target_key);
         }
     }
     Ok(())

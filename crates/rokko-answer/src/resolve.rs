@@ -105,27 +105,30 @@ pub(crate) fn zone_of<'c>(catalog: &'c CatalogReader, name: &FoldedName, qtype: 
     found
 }
 
-impl Resolution<'_, '_> {
+impl<'q> Resolution<'q, '_> {
     /// Answers for the name in the scratch buffers, which lies in `zone`.
-    pub(crate) fn run(&mut self, zone: ZoneRef<'_>) -> Result<Outcome, Full> {
-        self.in_zone(zone, Proofs::new())
+    pub(crate) fn run(&mut self, zone: ZoneRef<'q>) -> Result<Outcome, Full> {
+        self.in_zone(zone, &mut Proofs::new())
     }
 
-    fn in_zone<'z>(&mut self, zone: ZoneRef<'z>, mut proofs: Proofs<'z>) -> Result<Outcome, Full> {
+    fn in_zone<'z>(&mut self, zone: ZoneRef<'z>, proofs: &mut Proofs<'z>) -> Result<Outcome, Full>
+    where
+        'q: 'z,
+    {
         if !zone.marks().has(Marks::SOA) {
-            return self.without_zone(&proofs);
+            return self.without_zone(proofs);
         }
         loop {
             if !set_key(zone, &self.scratch.name, &mut self.scratch.key) {
-                return self.without_zone(&proofs);
+                return self.without_zone(proofs);
             }
-            match self.step(zone, &mut proofs)? {
+            match self.step(zone, proofs)? {
                 Step::Done(outcome) => {
-                    write_proofs(self.reply, &proofs)?;
+                    write_proofs(self.reply, proofs)?;
                     return Ok(outcome);
                 }
                 Step::Answered(rrset) => {
-                    write_proofs(self.reply, &proofs)?;
+                    write_proofs(self.reply, proofs)?;
                     if !self.settings.minimal {
                         self.additional(zone, rrset);
                     }
@@ -134,7 +137,7 @@ impl Resolution<'_, '_> {
                 Step::Follow => {}
             }
             let Some(next) = zone_of(self.catalog, &self.scratch.name, self.qtype).zone else {
-                write_proofs(self.reply, &proofs)?;
+                write_proofs(self.reply, proofs)?;
                 return Ok(Outcome::Answer);
             };
             if next.apex_bytes() != zone.apex_bytes() {
@@ -204,7 +207,7 @@ impl Resolution<'_, '_> {
         referral::delegation(self.reply, subject, cut, proofs)?;
         write_proofs(self.reply, proofs)?;
         referral::glue(self.reply, zone, cut, &mut scratch.target, &mut scratch.target_key)?;
-        *proofs = Proofs::new();
+        proofs.clear();
         Ok(Step::Done(Outcome::Referral))
     }
 

@@ -16,6 +16,8 @@ const SLOTS: usize = 256;
 const PROBES: usize = 4;
 /// The offset that stands for the root in the table; no name starts in the header.
 const ROOT: u16 = 0;
+/// How many labels of the question's name are compared at their place; a longer name goes into the table.
+const QUESTION_LABELS: usize = 16;
 
 /// The message has no room for what was to be written; nothing of it was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -138,6 +140,9 @@ pub struct Composer<'m> {
     counts: [u16; 4],
     table: &'m mut NameTable,
     question_known: bool,
+    /// Where the labels of the question's name start, if that is known.
+    question_starts: [u16; QUESTION_LABELS],
+    question_labels: usize,
     last_owner: Option<u16>,
 }
 
@@ -153,6 +158,8 @@ impl<'m> Composer<'m> {
             counts: [0; 4],
             table,
             question_known: false,
+            question_starts: [0; QUESTION_LABELS],
+            question_labels: 0,
             last_owner: None,
         })
     }
@@ -194,6 +201,7 @@ impl<'m> Composer<'m> {
             self.counts = mark.counts;
             self.table.forget();
             self.question_known = false;
+            self.question_labels = 0;
         }
     }
 
@@ -287,8 +295,14 @@ impl<'m> Composer<'m> {
             count += 1;
             at += usize::from(len) + 1;
         }
-        let mut known = ROOT;
-        let mut plain = count;
+        let (mut known, mut plain) = (ROOT, count);
+        for &offset in self.question_starts[..self.question_labels].iter().rev() {
+            if plain == 0 || !is_same(label_at(self.out, offset), label_of(wire, starts[plain - 1])) {
+                break;
+            }
+            known = offset;
+            plain -= 1;
+        }
         while plain > 0 {
             let Some(found) = self.table.find(&self.out[..self.len], known, label_of(wire, starts[plain - 1])) else {
                 break;
@@ -317,6 +331,22 @@ impl<'m> Composer<'m> {
         if self.counts[0] == 0 {
             return;
         }
+        let (mut at, mut count) = (HEADER_LEN, 0);
+        while let (Some(&len @ 1..), Some(start)) = (self.out[..self.len].get(at), self.question_starts.get_mut(count)) {
+            // The question comes first, so a pointer reaches it.
+            *start = u16::try_from(at).unwrap_or(ROOT);
+            count += 1;
+            at += usize::from(len) + 1;
+        }
+        self.question_labels = count;
+        if count == QUESTION_LABELS {
+            self.question_labels = 0;
+            self.index_long_question();
+        }
+    }
+
+    /// Puts all suffixes of the question's name into the table.
+    fn index_long_question(&mut self) {
         let mut starts = [0usize; 128];
         let mut count = 0;
         let mut at = HEADER_LEN;

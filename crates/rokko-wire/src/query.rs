@@ -74,9 +74,25 @@ impl Default for FoldedName {
 }
 
 impl FoldedName {
-    /// Takes the uncompressed name at the start of `bytes`; returns its length. On an error this name is left as it was.
+    /// Takes the uncompressed name at the start of `bytes`; returns its length. On an error this name is the root.
     pub fn load(&mut self, bytes: &[u8]) -> Result<usize, NameError> {
-        let mut starts = [0; 128];
+        let loaded = self.load_starts(bytes);
+        let (len, labels) = *loaded.as_ref().unwrap_or(&(1, 0));
+        match bytes.get(..len) {
+            // Length octets are at most 63 and so never look like an upper-case letter.
+            Some(name) if loaded.is_ok() => copy_lower_case(&mut self.wire[..len], name),
+            _ => self.wire[0] = 0,
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most 255 octets and 127 labels")]
+        {
+            self.len = len as u8;
+            self.labels = labels as u8;
+        }
+        loaded.map(|(len, _)| len)
+    }
+
+    /// Finds the labels of the name at the start of `bytes`; returns its length and how many labels there are.
+    fn load_starts(&mut self, bytes: &[u8]) -> Result<(usize, usize), NameError> {
         let (mut at, mut labels) = (0, 0);
         loop {
             let len = usize::from(*bytes.get(at).ok_or(NameError::Truncated)?);
@@ -85,28 +101,19 @@ impl FoldedName {
             }
             // At most 254 octets precede, so neither the start nor the count of labels leaves its range.
             #[expect(clippy::cast_possible_truncation, reason = "names have at most 255 octets")]
-            if len > 0 {
-                starts[labels & 127] = at as u8;
-                labels += 1;
+            {
+                self.starts[labels & 127] = at as u8;
             }
             at += len + 1;
             if at > NAME_LEN_MAX {
                 return Err(NameError::NameTooLong);
             }
             if len == 0 {
-                break;
+                // The last label may be cut off.
+                return if at <= bytes.len() { Ok((at, labels)) } else { Err(NameError::Truncated) };
             }
+            labels += 1;
         }
-        self.wire[..at].copy_from_slice(&bytes[..at]);
-        // Length octets are at most 63 and so never look like an upper-case letter.
-        self.wire[..at].make_ascii_lowercase();
-        self.starts = starts;
-        #[expect(clippy::cast_possible_truncation, reason = "at most 255 octets and 127 labels")]
-        {
-            self.len = at as u8;
-            self.labels = labels as u8;
-        }
-        Ok(at)
     }
 
     /// Puts the first `prefix_len` octets of `self`, which end at a label, in front of the name `suffix`.
@@ -153,6 +160,21 @@ impl FoldedName {
     /// The name from label `index` on to the root.
     pub fn suffix(&self, index: usize) -> &[u8] {
         &self.wire[self.label_start(index)..usize::from(self.len)]
+    }
+}
+
+/// Copies octets into as much room with letters in lower case, in blocks that are one step each.
+fn copy_lower_case(to: &mut [u8], from: &[u8]) {
+    const BLOCK: usize = 16;
+    let lower = |block: &[u8; BLOCK]| block.map(|octet| octet.to_ascii_lowercase());
+    let (blocks, rest) = from.as_chunks::<BLOCK>();
+    for (room, block) in to.as_chunks_mut::<BLOCK>().0.iter_mut().zip(blocks) {
+        *room = lower(block);
+    }
+    match (to.last_chunk_mut::<BLOCK>(), from.last_chunk::<BLOCK>()) {
+        // A part of what is there already is written once more.
+        (Some(room), Some(block)) => *room = lower(block),
+        _ => to.iter_mut().zip(rest).for_each(|(room, octet)| *room = octet.to_ascii_lowercase()),
     }
 }
 

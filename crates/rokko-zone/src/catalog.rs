@@ -189,9 +189,16 @@ impl Table {
 impl Bucket {
     /// The slots whose zones may have this hash.
     fn alike(&self, hash: u64) -> impl Iterator<Item = usize> {
-        let tag = tag_of(hash);
-        let tags = self.tags.to_le_bytes();
-        (0..BUCKET_ZONES).filter(move |&slot| tags[slot] == tag)
+        const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        // All tags at once: octets that are the same become zero, and of these alone the highest bit is set then.
+        let different = self.tags ^ ONES * u64::from(tag_of(hash));
+        let mut same = !((different & LOW_BITS) + LOW_BITS | different | LOW_BITS) & !OVERFLOW;
+        std::iter::from_fn(move || {
+            let slot = (same != 0).then(|| same.trailing_zeros() as usize / 8);
+            same &= same.wrapping_sub(1);
+            slot
+        })
     }
 }
 

@@ -32,6 +32,11 @@ impl<'z> Proofs<'z> {
         Self { list: [None; PROOFS_MAX], len: 0 }
     }
 
+    /// Forgets them, once they are written.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Proof<'z>> + '_ {
         self.list[..self.len].iter().flatten().copied()
     }
