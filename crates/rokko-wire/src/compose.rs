@@ -332,7 +332,8 @@ impl<'m> Composer<'m> {
             return;
         }
         let (mut at, mut count) = (HEADER_LEN, 0);
-        while let (Some(&len @ 1..), Some(start)) = (self.out[..self.len].get(at), self.question_starts.get_mut(count)) {
+        while let (Some(&len @ 1..), Some(start)) = (self.out[..self.len].get(at), self.question_starts.get_mut(count))
+        {
             // The question comes first, so a pointer reaches it.
             *start = u16::try_from(at).unwrap_or(ROOT);
             count += 1;

@@ -163,3 +163,29 @@ fn what_is_not_a_query_is_dropped_by_reason() {
     }
     assert_eq!((server.counters().dropped_short, server.counters().dropped_responses), (2, 1));
 }
+
+#[test]
+fn the_case_of_letters_makes_no_other_name() {
+    let mut server =
+        Server::new(RateLimits { all: 0, answers: 1, slip: 0, exempt: Vec::new(), ..RateLimits::default() });
+    assert_ne!(server.ask("ns.example. A"), ["DROP"]);
+    assert_eq!(server.ask("nS.exAmple. A"), ["DROP"]);
+    assert_ne!(server.ask("ns.example. AAAA"), ["DROP"], "a name's answers and its NODATA are counted apart");
+    assert_ne!(server.ask("example. SOA"), ["DROP"]);
+}
+
+#[test]
+fn what_is_asked_for_ahead_changes_no_answer() {
+    let mut server = Server::new(RateLimits { answers: 1, slip: 0, exempt: Vec::new(), ..RateLimits::default() });
+    let queries = ["ns.example. A", "www.sub.example. A", "no.example. A", "elsewhere.test. A"].map(Query::parse);
+    let addr = "198.51.100.100".parse().unwrap();
+    let allocated = allocation_counter::measure(|| {
+        // More than are looked at together, and some that are no queries.
+        let broken = [&[][..], b"no message"];
+        let octets = queries.iter().map(|query| &query.octets[..]).chain(broken).cycle().take(100);
+        server.answerer.look_ahead(&server.catalog, &mut octets.map(|octets| (octets, addr)));
+    });
+    assert_eq!(allocated.count_total, 0);
+    assert_ne!(server.ask("ns.example. A"), ["DROP"], "nothing was taken from a limit");
+    assert_eq!(server.ask("ns.example. A"), ["DROP"]);
+}
