@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! netns   the namespaces;  link   a wire between two of them;  wire   that wires do what they are told
+//! nodes   the processes;  storm   all that goes wrong at once, under changes and queries
 //! ```
 
 mod link;
 mod netns;
+mod nodes;
+mod storm;
 mod wire;
