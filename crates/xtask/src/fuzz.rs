@@ -66,6 +66,13 @@ const TARGETS: &[Target] = &[
     },
     Target { name: "segment", about: "a segment of a mirror's log", len_max: 1024, runs: 40_000, feature: None },
     Target { name: "frame", about: "a frame with a datagram", len_max: 300, runs: 20_000_000, feature: None },
+    Target {
+        name: "link",
+        about: "tokens, framed messages, certificates",
+        len_max: 2048,
+        runs: 1_000_000,
+        feature: Some("link"),
+    },
     Target { name: "api", about: "a body of the HTTP API", len_max: 4096, runs: 4_000_000, feature: Some("api") },
 ];
 
