@@ -13,6 +13,7 @@ use crate::peers::{Peer, with_rokko};
 use crate::report::{Bench, say};
 use crate::scenario::query::How;
 use crate::scenario::{change, churn, fleet, flood, import, memory, query, scale, tcp, xdp};
+use crate::wires::link::Quality;
 
 /// Measure Rokko beside its peers.
 #[derive(Parser)]
@@ -64,6 +65,70 @@ pub(crate) struct PeerArgs {
     /// Which servers stand beside Rokko.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "nsd,knot")]
     peers: Vec<Peer>,
+}
+
+/// A control node and nodes that follow.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct FleetArgs {
+    /// What is measured.
+    #[arg(value_enum)]
+    part: fleet::Part,
+    /// How many zones of six records.
+    #[arg(long, default_value_t = 100_000)]
+    zones: usize,
+    /// How many nodes follow.
+    #[arg(long, default_value_t = 8)]
+    nodes: usize,
+    /// So many changes a second; without it 200 for `lag`, and as fast as they go for `throughput`.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// How many changes in a round of `lag`.
+    #[arg(long, default_value_t = 2000)]
+    changes: usize,
+    /// How many changes are under way at once.
+    #[arg(long, default_value_t = 8)]
+    writers: usize,
+    /// How many changes Rokko gets in one request of `throughput`.
+    #[arg(long, default_value_t = 50)]
+    batch: usize,
+    /// Seconds of `throughput`.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Milliseconds between two queries about one change to one node.
+    #[arg(long, default_value_t = 1.0)]
+    every_ms: f64,
+    /// Put each of Rokko's `PoPs` behind a wire with such a round trip; needs root.
+    #[arg(long, value_delimiter = ',', conflicts_with = "nodes")]
+    round_trips_ms: Vec<u64>,
+    /// How many of a thousand packets those wires lose.
+    #[arg(long, default_value_t = 0)]
+    lost_per_mille: u32,
+    /// Leave Rokko out.
+    #[arg(long)]
+    only_peers: bool,
+    #[command(flatten)]
+    peers: PeerArgs,
+}
+
+impl FleetArgs {
+    fn size(&self) -> fleet::Size {
+        let wire = |(index, ms): (usize, &u64)| Quality {
+            delay: Duration::from_micros(ms * 500),
+            lost_per_mille: self.lost_per_mille,
+            seed: index as u64,
+        };
+        fleet::Size {
+            zones: self.zones,
+            nodes: if self.round_trips_ms.is_empty() { self.nodes } else { self.round_trips_ms.len() },
+            rate: self.rate,
+            changes: self.changes,
+            writers: self.writers,
+            batch: self.batch,
+            seconds: self.seconds,
+            every: Duration::from_secs_f64(self.every_ms / 1e3),
+            wires: self.round_trips_ms.iter().enumerate().map(wire).collect(),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -199,40 +264,7 @@ pub(crate) enum What {
         seconds: u64,
     },
     /// From a commit to the answers of nodes that follow: Rokko's `PoPs`, and secondaries behind a Knot primary.
-    Fleet {
-        /// What is measured.
-        #[arg(value_enum)]
-        part: fleet::Part,
-        /// How many zones of six records.
-        #[arg(long, default_value_t = 100_000)]
-        zones: usize,
-        /// How many nodes follow.
-        #[arg(long, default_value_t = 8)]
-        nodes: usize,
-        /// So many changes a second; without it 200 for `lag`, and as fast as they go for `throughput`.
-        #[arg(long)]
-        rate: Option<f64>,
-        /// How many changes in a round of `lag`.
-        #[arg(long, default_value_t = 2000)]
-        changes: usize,
-        /// How many changes are under way at once.
-        #[arg(long, default_value_t = 8)]
-        writers: usize,
-        /// How many changes Rokko gets in one request of `throughput`.
-        #[arg(long, default_value_t = 50)]
-        batch: usize,
-        /// Seconds of `throughput`.
-        #[arg(long, default_value_t = 30)]
-        seconds: u64,
-        /// Milliseconds between two queries about one change to one node.
-        #[arg(long, default_value_t = 1.0)]
-        every_ms: f64,
-        /// Leave Rokko out.
-        #[arg(long)]
-        only_peers: bool,
-        #[command(flatten)]
-        peers: PeerArgs,
-    },
+    Fleet(FleetArgs),
     /// A flood of random subdomains beside a client that asks for what there is.
     Flood {
         /// How many zones of six records.
@@ -327,19 +359,9 @@ impl What {
                 let size = churn::Size { zones: *zones, changes: *changes, rate: *rate, seconds: *seconds };
                 churn::run(bench, size)
             }
-            What::Fleet { part, zones, nodes, rate, changes, writers, batch, seconds, every_ms, only_peers, peers } => {
-                let size = fleet::Size {
-                    zones: *zones,
-                    nodes: *nodes,
-                    rate: *rate,
-                    changes: *changes,
-                    writers: *writers,
-                    batch: *batch,
-                    seconds: *seconds,
-                    every: Duration::from_secs_f64(every_ms / 1e3),
-                };
-                let skipped = usize::from(*only_peers);
-                fleet::run(bench, *part, &size, &with_rokko(&peers.peers)[skipped..])
+            What::Fleet(args) => {
+                let skipped = usize::from(args.only_peers);
+                fleet::run(bench, args.part, &args.size(), &with_rokko(&args.peers.peers)[skipped..])
             }
             What::Flood { zones, times, prefixes, client_rate, seconds, burners, peers } => {
                 let size = flood::Size {

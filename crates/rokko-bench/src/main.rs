@@ -4,7 +4,7 @@
 //! data       zones and queries made up from a seed
 //! load       UDP, TCP and floods; what came of them
 //! peers      the servers: configuration, start, stop
-//! netns      network namespaces for AF_XDP
+//! netns      network namespaces for AF_XDP;  wires   slow and lossy ones
 //! scenario   what is measured, a subcommand each
 //! stats, cpu, report, plot    figures, and how they are shown
 //! ```
@@ -22,6 +22,8 @@ mod plot;
 mod report;
 mod scenario;
 mod stats;
+#[allow(dead_code, clippy::unwrap_used, reason = "what tests use, who fail by panicking")]
+mod wires;
 
 use anyhow::Context;
 use clap::Parser;

@@ -94,18 +94,28 @@ impl Drop for Cable {
 impl End {
     /// Runs `work` with the network of this end, on a thread of its own.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let file = File::open(format!("/run/netns/{}", self.netns))?;
-                setns(file, CloneFlags::CLONE_NEWNET).context("a network namespace could not be entered")?;
-                work()
-            });
-            match thread.join() {
-                Ok(result) => result,
-                Err(_) => bail!("a thread in the namespace {} panicked", self.netns),
-            }
-        })
+        enter(&self.netns, work)
     }
+}
+
+/// Runs `work` with the network of a namespace, on a thread of its own.
+pub(crate) fn enter<T: Send>(netns: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            stay(netns)?;
+            work()
+        });
+        match thread.join() {
+            Ok(result) => result,
+            Err(_) => bail!("a thread in the namespace {netns} panicked"),
+        }
+    })
+}
+
+/// Gives this thread the network of a namespace for the rest of its life.
+pub(crate) fn stay(netns: &str) -> Result<()> {
+    let file = File::open(format!("/run/netns/{netns}"))?;
+    setns(file, CloneFlags::CLONE_NEWNET).context("a network namespace could not be entered")
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use super::{API_KEY, Peer, Place, Server, agent, fresh, knot, nsd, require, rokko};
 use crate::cpu::CpuTime;
 use crate::data::{Set, ZoneFile};
+use crate::netns;
 use crate::report::{Bench, progress};
+use crate::wires::link::Quality;
+use crate::wires::netns::{HUB, Netns, Star};
 
 /// How long nodes may take until they have nothing left to do.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1200);
@@ -27,6 +30,8 @@ pub(crate) struct Fleet {
     zones: Vec<ZoneFile>,
     /// Where the control node gives Rokko's PoPs the feed.
     feed: SocketAddr,
+    /// What is between the nodes if that is not the loopback interface.
+    _star: Option<Star>,
 }
 
 /// What a node that follows begins with.
@@ -41,11 +46,23 @@ pub(crate) enum Begin {
 }
 
 impl Fleet {
-    /// Starts the control node with a set of zones, and no other node yet. There will be `nodes` of them.
-    pub(crate) fn start(bench: &Bench, peer: Peer, set: Set, nodes: usize) -> Result<Self> {
-        let place = || -> Result<Place> { Ok(Place { all_cores: true, ..Place::loopback()? }) };
-        let (at, feed) = (place()?, super::free_port()?);
-        let places: Vec<Place> = (0..nodes).map(|_| place()).collect::<Result<_>>()?;
+    /// Starts the control node with a set of zones, and no other node yet. There will be `nodes` of them, or one for each
+    /// wire.
+    pub(crate) fn start(bench: &Bench, peer: Peer, set: Set, nodes: usize, wires: &[Quality]) -> Result<Self> {
+        let place = |netns: Option<&Netns>| -> Result<Place> {
+            let netns = netns.map(|netns| netns.name.clone());
+            Ok(Place { all_cores: true, netns, ..Place::loopback()? })
+        };
+        let star = (!wires.is_empty()).then(|| Star::new(wires));
+        ensure!(star.is_none() || peer == Peer::Rokko, "only Rokko's nodes stand behind wires");
+        let (at, mut feed) = (place(star.as_ref().map(|star| &star.hub))?, super::free_port()?);
+        let places: Vec<Place> = match &star {
+            None => (0..nodes).map(|_| place(None)).collect::<Result<_>>()?,
+            Some(star) => {
+                feed.set_ip(HUB);
+                star.leaves.iter().map(|leaf| place(Some(leaf))).collect::<Result<_>>()?
+            }
+        };
         let mut zones = Vec::new();
         let control = match peer {
             Peer::Rokko => rokko::start_control(bench, set, &at, feed)?,
@@ -58,7 +75,7 @@ impl Fleet {
             }
             _ => bail!("{} has no fleet: take knot or nsd", peer.title()),
         };
-        Ok(Self { peer, control, nodes: Vec::new(), places, zones, feed })
+        Ok(Self { peer, control, nodes: Vec::new(), places, zones, feed, _star: star })
     }
 
     /// In words.
@@ -101,9 +118,16 @@ impl Fleet {
     fn token(&self, number: usize) -> Result<String> {
         let url = format!("http://{}/v1/fleet/tokens", self.control.api()?);
         let body = json!({"name": format!("pop-{number}"), "address": self.feed.to_string()});
-        let mut response = agent().post(&url).header("X-API-Key", API_KEY).send_json(&body)?;
-        let text = response.body_mut().read_to_string()?;
-        ensure!(response.status() == 201, "POST {url} was answered with {}: {text}", response.status());
+        let ask = || -> Result<String> {
+            let mut response = agent().post(&url).header("X-API-Key", API_KEY).send_json(&body)?;
+            let text = response.body_mut().read_to_string()?;
+            ensure!(response.status() == 201, "POST {url} was answered with {}: {text}", response.status());
+            Ok(text)
+        };
+        let text = match &self.control.netns {
+            Some(netns) => netns::enter(netns, ask)?,
+            None => ask()?,
+        };
         let made: Value = serde_json::from_str(&text)?;
         made["token"].as_str().map(str::to_owned).with_context(|| format!("there is no token in {text}"))
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{API_KEY, Place, Server, fill, fleet, free_port, fresh};
 use crate::data::Set;
+use crate::netns;
 use crate::report::{Bench, progress};
 
 /// How long a start may take.
@@ -114,12 +115,19 @@ fn wait_for_api(server: &mut Server) -> Result<()> {
     let start = Instant::now();
     let url = format!("http://{}/v1/zones?limit=1", server.api()?);
     let agent = fill::agent();
-    while !agent.get(&url).header("X-API-Key", API_KEY).call().is_ok_and(|response| response.status() == 200) {
-        server.is_alive()?;
-        ensure!(start.elapsed() < START_LIMIT, "Rokko's API did not answer within {START_LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(5));
+    let netns = server.netns.clone();
+    let mut wait = || {
+        while !agent.get(&url).header("X-API-Key", API_KEY).call().is_ok_and(|response| response.status() == 200) {
+            server.is_alive()?;
+            ensure!(start.elapsed() < START_LIMIT, "Rokko's API did not answer within {START_LIMIT:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    };
+    match netns {
+        Some(netns) => netns::enter(&netns, wait),
+        None => wait(),
     }
-    Ok(())
 }
 
 /// Imports files into a new data folder of a stopped node; returns the seconds that it took.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{LOAD_CORE, SERVER_CORE, free_port};
 use crate::cpu::{self, CpuTime};
+use crate::netns;
 
 /// How long a server may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
@@ -57,6 +58,8 @@ pub(crate) struct Server {
     pub(crate) dns: SocketAddr,
     /// Where the HTTP API listens, for those that have one.
     pub(crate) api: Option<SocketAddr>,
+    /// The network namespace that it runs in.
+    pub(crate) netns: Option<String>,
     /// Where its files are.
     pub(crate) folder: PathBuf,
     started: Instant,
@@ -73,7 +76,15 @@ impl Server {
         cpu::pin(&[LOAD_CORE])?;
         let child = spawned.with_context(|| format!("{name} can't be started"))?;
         let name = place.label.map_or_else(|| name.to_owned(), |label| format!("{name}, {label}"));
-        Ok(Self { name, dns: place.dns, api: None, folder: folder.to_owned(), started, child })
+        Ok(Self {
+            name,
+            dns: place.dns,
+            api: None,
+            netns: place.netns.clone(),
+            folder: folder.to_owned(),
+            started,
+            child,
+        })
     }
 
     pub(super) fn with_api(mut self, api: SocketAddr) -> Self {
@@ -123,10 +134,23 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// A socket of a client that asks it.
+    pub(crate) fn socket(&self) -> Result<UdpSocket> {
+        let open = || {
+            let socket = UdpSocket::bind(if self.dns.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+            socket.connect(self.dns)?;
+            Ok(socket)
+        };
+        match &self.netns {
+            // Nobody else can reach it there.
+            Some(netns) if self.dns.ip().is_loopback() => netns::enter(netns, open),
+            _ => open(),
+        }
+    }
+
     /// Waits until the server gives a positive answer to `query`; returns how long that is after its start.
     pub(crate) fn wait_for_answer(&mut self, query: &[u8], limit: Duration) -> Result<Duration> {
-        let socket = UdpSocket::bind(if self.dns.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
-        socket.connect(self.dns)?;
+        let socket = self.socket()?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         while self.started.elapsed() < limit {
             self.is_alive()?;

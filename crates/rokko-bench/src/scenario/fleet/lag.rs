@@ -1,6 +1,5 @@
 //! Changes at a steady rate, and as fast as they go: when each node answers with them.
 
-use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use super::watch::{Asking, Shown, watch};
 use super::write::{Plan, Written, write};
 use super::{Size, ready};
 use crate::data::Set;
-use crate::peers::{Fleet, Peer};
+use crate::peers::{Fleet, Peer, Server};
 use crate::plot::{Line, Lines};
 use crate::report::Bench;
 use crate::stats::quantile;
@@ -31,12 +30,11 @@ struct Run {
 
 impl Run {
     fn new(fleet: &Fleet, plan: &Plan, every: Duration) -> Result<Self> {
-        let targets: Vec<SocketAddr> = fleet.nodes.iter().map(|node| node.dns).collect();
+        let targets = fleet.nodes.iter().map(Server::socket).collect::<Result<Vec<_>>>()?;
         let (sender, receiver) = channel();
         let (before, begin) = (fleet.cpu_times()?, Instant::now());
         let (written, shown) = std::thread::scope(|scope| -> Result<_> {
             let asking = Asking { every, limit: LIMIT };
-            let targets = &targets;
             let watching = scope.spawn(move || watch(targets, &receiver, asking));
             let written = write(fleet, plan, &sender);
             drop(sender);
@@ -61,7 +59,7 @@ pub(super) fn steady(bench: &Bench, size: &Size, peers: &[Peer]) -> Result<()> {
     let (mut lines, mut by_node) = (Vec::new(), Vec::new());
     for &peer in peers {
         let fleet = ready(bench, peer, size)?;
-        let mut lags = vec![Vec::new(); size.nodes];
+        let mut lags = vec![Vec::new(); fleet.nodes.len()];
         let (mut acknowledged_ms, mut missing) = (Vec::new(), 0);
         for round in 0..bench.rounds {
             let plan = Plan {
@@ -95,7 +93,11 @@ pub(super) fn steady(bench: &Bench, size: &Size, peers: &[Peer]) -> Result<()> {
     if !by_node.is_empty() {
         bench.title("Rokko, from the acknowledgement until the answer, by PoP");
         for (node, lags) in by_node.iter_mut().enumerate() {
-            shares(bench, "until the answer", &format!("PoP {}", node + 1), lags);
+            let column = size
+                .wires
+                .get(node)
+                .map_or_else(|| format!("PoP {}", node + 1), |wire| format!("{} ms away", wire.delay.as_millis()));
+            shares(bench, "until the answer", &column, lags);
         }
     }
     bench.flush();

@@ -19,6 +19,7 @@ use clap::ValueEnum;
 use crate::data::Set;
 use crate::peers::{Begin, Fleet, Peer};
 use crate::report::Bench;
+use crate::wires::link::Quality;
 
 /// What is measured of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -50,6 +51,8 @@ pub(crate) struct Size {
     pub(crate) seconds: u64,
     /// Between two queries about one change.
     pub(crate) every: Duration,
+    /// What is between the control node and each other node; the loopback interface without any.
+    pub(crate) wires: Vec<Quality>,
 }
 
 pub(crate) fn run(bench: &Bench, part: Part, size: &Size, peers: &[Peer]) -> Result<()> {
@@ -64,7 +67,7 @@ pub(crate) fn run(bench: &Bench, part: Part, size: &Size, peers: &[Peer]) -> Res
 /// A fleet whose nodes all have the set.
 fn ready(bench: &Bench, peer: Peer, size: &Size) -> Result<Fleet> {
     let set = Set::Small(size.zones);
-    let mut fleet = Fleet::start(bench, peer, set, size.nodes)?;
+    let mut fleet = Fleet::start(bench, peer, set, size.nodes, &size.wires)?;
     fleet.control.wait_for_answer(&set.ready()?, whole::LIMIT)?;
     let begin = if peer == Peer::Rokko { Begin::Empty } else { Begin::Files };
     for _ in 0..size.nodes {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -66,9 +66,9 @@ struct Target {
     shown: Shown,
 }
 
-/// Asks all targets until each has shown all changes that come by the channel.
-pub(super) fn watch(targets: &[SocketAddr], changes: &Receiver<Committed>, asking: Asking) -> Result<Vec<Shown>> {
-    let mut targets = targets.iter().map(Target::new).collect::<Result<Vec<_>>>()?;
+/// Asks by some connected sockets until each server has shown all changes that come by the channel.
+pub(super) fn watch(targets: Vec<UdpSocket>, changes: &Receiver<Committed>, asking: Asking) -> Result<Vec<Shown>> {
+    let mut targets = targets.into_iter().map(Target::new).collect::<Result<Vec<_>>>()?;
     let mut waiting: HashMap<u16, Waiting> = HashMap::new();
     let (mut next, mut ended) = (0_u16, None);
     loop {
@@ -129,9 +129,7 @@ impl Waiting {
 }
 
 impl Target {
-    fn new(address: &SocketAddr) -> Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        socket.connect(address)?;
+    fn new(socket: UdpSocket) -> Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self { socket, next: 0, shown: Shown::default() })
     }
@@ -179,7 +177,7 @@ mod tests {
     use super::*;
 
     /// A server that answers the first `late` queries with another address than the one asked for.
-    fn server(late: usize, address: [u8; 4]) -> SocketAddr {
+    fn server(late: usize, address: [u8; 4]) -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let at = socket.local_addr().unwrap();
         std::thread::spawn(move || {
@@ -191,7 +189,9 @@ mod tests {
                 socket.send_to(&[&query[..len], &address].concat(), from).unwrap();
             }
         });
-        at
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(at).unwrap();
+        client
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         sender.send(Committed { name: "a.example".to_owned(), address, at: Instant::now() }).unwrap();
         drop(sender);
         let asking = Asking { every: Duration::from_millis(1), limit: Duration::from_millis(300) };
-        let shown = watch(&targets, &receiver, asking).unwrap();
+        let shown = watch(targets.into(), &receiver, asking).unwrap();
         let counts: Vec<_> = shown.iter().map(|one| (one.seen.len(), one.missing)).collect();
         assert_eq!(counts, [(1, 0), (1, 0), (0, 1)]);
         assert!(shown[1].seen[0].after >= Duration::from_millis(5), "a query a millisecond");

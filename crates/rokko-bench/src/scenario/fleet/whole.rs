@@ -1,6 +1,5 @@
 //! All zones at once: until a new node has them, and a start from what a node has.
 
-use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -23,7 +22,7 @@ pub(super) fn join(bench: &Bench, size: &Size, peers: &[Peer]) -> Result<()> {
     let set = Set::Small(size.zones);
     bench.title(&format!("A new node gets {}", set.title()));
     for &peer in peers {
-        let mut fleet = Fleet::start(bench, peer, set, bench.rounds)?;
+        let mut fleet = Fleet::start(bench, peer, set, bench.rounds, &[])?;
         fleet.control.wait_for_answer(&set.ready()?, LIMIT)?;
         fleet.settle()?;
         let (mut seconds, mut cpu_s) = (Vec::new(), [Vec::new(), Vec::new()]);
@@ -56,7 +55,7 @@ pub(super) fn join(bench: &Bench, size: &Size, peers: &[Peer]) -> Result<()> {
 pub(super) fn start(bench: &Bench, size: &Size) -> Result<()> {
     let set = Set::Small(size.zones);
     bench.title(&format!("A PoP starts from its mirror of {}, without a control node", set.title()));
-    let mut fleet = ready(bench, Peer::Rokko, &Size { nodes: 1, ..size.clone() })?;
+    let mut fleet = ready(bench, Peer::Rokko, &Size { nodes: 1, wires: Vec::new(), ..size.clone() })?;
     fleet.control.stop();
     for (when, is_cold) in [("warm", false), ("cold", true)] {
         let mut seconds = Vec::new();
@@ -80,8 +79,7 @@ pub(super) fn start(bench: &Bench, size: &Size) -> Result<()> {
 
 /// Waits until a node answers for zones all over the set.
 pub(super) fn until_all(node: &mut Server, set: Set) -> Result<()> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(node.dns)?;
+    let socket = node.socket()?;
     socket.set_read_timeout(Some(Duration::from_millis(100)))?;
     let (start, count) = (Instant::now(), set.count().min(SAMPLE));
     let mut at = 0;

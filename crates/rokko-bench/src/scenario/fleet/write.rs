@@ -12,6 +12,7 @@ use serde_json::json;
 use super::super::change::changer;
 use super::watch::Committed;
 use crate::data::Set;
+use crate::netns;
 use crate::peers::{API_KEY, Fleet, Peer, agent};
 
 /// A prime that is no divisor of usual numbers of zones: changes come to zones all over the set, to each one once before
@@ -67,6 +68,9 @@ pub(super) fn write(fleet: &Fleet, plan: &Plan, marks: &Sender<Committed>) -> Re
     let last_mark = Mutex::new(None);
     let done = Mutex::new(Written::default());
     let writer = |marks: Sender<Committed>| -> Result<()> {
+        if let Some(netns) = &fleet.control.netns {
+            netns::stay(netns)?;
+        }
         let mut apply = applier(fleet)?;
         loop {
             let from = next.fetch_add(plan.batch, Ordering::Relaxed);

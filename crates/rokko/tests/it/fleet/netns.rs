@@ -12,7 +12,7 @@ use super::link::{Link, Quality};
 
 /// A network namespace. Gone when dropped.
 pub(crate) struct Netns {
-    name: String,
+    pub(crate) name: String,
 }
 
 impl Netns {
