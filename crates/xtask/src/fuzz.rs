@@ -57,13 +57,7 @@ const TARGETS: &[Target] = &[
     },
     Target { name: "page", about: "a stored page", len_max: 4096, runs: 19_000_000, feature: None },
     Target { name: "delta", about: "a stored change", len_max: 4096, runs: 10_000_000, feature: None },
-    Target {
-        name: "snapshot",
-        about: "the zones of a mirror's snapshot",
-        len_max: 4096,
-        runs: 400_000,
-        feature: None,
-    },
+    Target { name: "snapshot", about: "the zones of a mirror's snapshot", len_max: 4096, runs: 400_000, feature: None },
     Target { name: "segment", about: "a segment of a mirror's log", len_max: 1024, runs: 40_000, feature: None },
     Target { name: "frame", about: "a frame with a datagram", len_max: 300, runs: 20_000_000, feature: None },
     Target {

@@ -44,12 +44,6 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
     within(wrong, "limits.requests_max", limits.requests_max, 1, 1_000_000);
     within(wrong, "limits.queue_max", limits.queue_max, 1, 1_000_000);
     within(wrong, "zones.ttl_s", zones.ttl_s, 0, 0x7fff_ffff);
-    if (1..5).contains(&pop.isolation_limit_s) {
-        wrong(
-            "pop.isolation_limit_s",
-            "must be 0, or at least 5: the control plane says something each second".to_owned(),
-        );
-    }
     if api.listen.is_empty() {
         wrong("api.listen", "there must be at least one address".to_owned());
     }
@@ -110,16 +104,24 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
         limits,
         fleet_listen: fleet.listen,
         fleet_addresses: fleet.addresses,
-        pop: PopConfig {
-            data_dir: pop.data_dir,
-            from: pop.from,
-            status_listen: pop.status_listen,
-            relay_listen: pop.relay_listen,
-            isolation: (pop.isolation_limit_s > 0)
-                .then(|| (Duration::from_secs(pop.isolation_limit_s), pop.isolation_action)),
-        },
+        pop: pop_config(pop, wrong),
         log_level: log.level,
         log_format: log.format,
+    }
+}
+
+fn pop_config(pop: super::raw::Pop, wrong: &mut dyn FnMut(&str, String)) -> PopConfig {
+    let limit_s = pop.isolation_limit_s;
+    if (1..5).contains(&limit_s) {
+        let message = "must be 0, or at least 5: the control plane says something each second";
+        wrong("pop.isolation_limit_s", message.to_owned());
+    }
+    PopConfig {
+        data_dir: pop.data_dir,
+        from: pop.from,
+        status_listen: pop.status_listen,
+        relay_listen: pop.relay_listen,
+        isolation: (limit_s > 0).then(|| (Duration::from_secs(limit_s), pop.isolation_action)),
     }
 }
 

@@ -134,7 +134,7 @@ async fn watch(settings: Arc<std::sync::Mutex<Settings>>, sources: Sources) {
         match next {
             Service::Full => tracing::info!("all zones are answered for"),
             Service::Incomplete => {
-                tracing::warn!("zones are missing or differ: names in no zone are answered with SERVFAIL")
+                tracing::warn!("zones are missing or differ: names in no zone are answered with SERVFAIL");
             }
             Service::Suspended => tracing::error!(
                 "there was no word from the control plane for longer than pop.isolation_limit_s: every answer is SERVFAIL"

@@ -239,7 +239,7 @@ fn note(control: &Control, path: &[Box<str>], news: News) {
     match news {
         News::Connected { .. } => control.pop_connected(name, relays.last().map(AsRef::as_ref)),
         News::Refused { code: RefuseCode::Ahead | RefuseCode::Forked, revision } => {
-            control.pop_is_ahead(name, revision)
+            control.pop_is_ahead(name, revision);
         }
         // The carrier answers requests for certificates; other refusals are in its log. Who is gone is not heard of soon.
         News::Disconnected | News::Refused { .. } | News::Renew(_) => {}

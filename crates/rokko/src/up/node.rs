@@ -69,12 +69,11 @@ impl Node {
         let extra = Arc::new(move |out: &mut String| {
             metrics::write(&answers.counters(), answers.shed_prefixes(), &counters.values(), out);
         });
-        let (feed, door) = match config.fleet_listen[..] {
-            [] => (None, None),
-            _ => {
-                let (feed, door) = FeedServer::control(&config, &control, compactor.wanted(), runtime)?;
-                (Some(feed), Some(door))
-            }
+        let (feed, door) = if config.fleet_listen.is_empty() {
+            (None, None)
+        } else {
+            let (feed, door) = FeedServer::control(&config, &control, compactor.wanted(), runtime)?;
+            (Some(feed), Some(door))
         };
         let api = ApiServer::start(control.clone(), &config, extra, door, runtime)?;
         let started = Started {

@@ -288,7 +288,8 @@ impl World {
         let node = if at_server { link.server } else { link.pop };
         let now = self.nodes[node].set_clock(self.now);
         let Some(running) = &mut self.nodes[node].running else { return };
-        let what = format!("{number} at server {at_server}: {}", format!("{job:?}").chars().take(60).collect::<String>());
+        let what =
+            format!("{number} at server {at_server}: {}", format!("{job:?}").chars().take(60).collect::<String>());
         let mut out = Vec::new();
         if at_server {
             let Some(serving) = running.serving.get_mut(&number) else { return };
