@@ -17,7 +17,7 @@ use crate::origin::Origin;
 
 const TICK_MS: u64 = 400;
 /// How long things go wrong at most.
-const TROUBLE_MS_MAX: u64 = 5_000;
+const TROUBLE_MS_MAX: u64 = 2_500;
 /// How long everything may take to be right afterwards.
 const QUIET_MS_MAX: u64 = 900_000;
 
@@ -211,6 +211,10 @@ impl World {
         let options = ServeOptions { name: self.nodes[pop].name(), is_origin: server == 0, may_relay: is_relay };
         let clock = Arc::clone(&self.nodes[pop].clock);
         if let Some(running) = &mut self.nodes[server].running {
+            // The session before is over, whether its end was noticed or not.
+            for (old, _) in running.serving.extract_if(.., |old, _| self.links[old].pop == pop) {
+                self.agenda.at(self.now, Event::Gone { link: old, at_server: true });
+            }
             running.serving.insert(number, Serving::new(options, now_server));
         }
         if let Some(running) = &mut self.nodes[pop].running {
@@ -553,14 +557,14 @@ impl World {
                     .at(self.now + self.random.below(DELAY_MS_MAX), Event::Gone { link: id, at_server: !is_server });
             }
         }
-        self.agenda.at(self.now + 1 + self.random.below(1_000), Event::Start { node: number });
+        self.agenda.at(self.now + 1 + self.random.below(500), Event::Start { node: number });
     }
 
     fn fault(&mut self) {
         if self.is_quiet {
             return;
         }
-        self.agenda.at(self.now + 50 + self.random.below(900), Event::Fault);
+        self.agenda.at(self.now + 50 + self.random.below(500), Event::Fault);
         let node = self.random.index(self.nodes.len());
         match self.random.below(8) {
             0 => self.die(node),
@@ -588,13 +592,13 @@ impl World {
                 for link in self.links.values_mut().filter(|link| link.pop == node) {
                     link.is_dead = true;
                 }
-                self.agenda.at(self.now + self.random.below(4_000), Event::Reach { pop: node });
+                self.agenda.at(self.now + self.random.below(2_000), Event::Reach { pop: node });
             }
             4 => {
                 self.tell(&format!("the disk of node {node} is full"));
                 let used: u64 = self.nodes[node].disk.files().values().sum();
                 self.nodes[node].disk.set_capacity(Some(used + self.random.below(400)));
-                self.agenda.at(self.now + self.random.below(4_000), Event::Room { node });
+                self.agenda.at(self.now + self.random.below(2_000), Event::Room { node });
             }
             5 => self.nodes[node].disk.fail_syncs(1),
             6 if self.random.one_in(2) => self.rot(node),
