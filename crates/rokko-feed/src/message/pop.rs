@@ -243,17 +243,16 @@ impl News {
 }
 
 impl RefuseCode {
-    const ALL: [Self; 8] =
-        [
-            Self::Version,
-            Self::OtherSet,
-            Self::Ahead,
-            Self::Forked,
-            Self::Busy,
-            Self::Revoked,
-            Self::Protocol,
-            Self::Expired,
-        ];
+    const ALL: [Self; 8] = [
+        Self::Version,
+        Self::OtherSet,
+        Self::Ahead,
+        Self::Forked,
+        Self::Busy,
+        Self::Revoked,
+        Self::Protocol,
+        Self::Expired,
+    ];
 
     pub(super) fn octet(self) -> u8 {
         match self {
