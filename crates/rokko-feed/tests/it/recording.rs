@@ -3,14 +3,14 @@
 //! Each message is its side (0: the PoP, 1: the server), the number of its octets (4, little-endian), and its octets.
 //! `ROKKO_RECORD=1` writes it anew, which is right only together with a new version of the protocol.
 
-use std::path::Path;
-
 use rokko_feed::follow::Following;
 use rokko_feed::message::{Command, FromPop, FromServer, Report};
 use rokko_zone::Revision;
 
 use crate::data::{Replica, digest_of, name, zone};
 use crate::session::{Said, connect, three};
+
+const RECORDED: &[u8] = include_bytes!("../data/feed-1.bin");
 
 /// A session in which nearly every message comes.
 fn record() -> (Vec<u8>, Replica) {
@@ -46,6 +46,13 @@ fn record() -> (Vec<u8>, Replica) {
     (bytes, replica)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a person may have the recording made anew")]
+fn write_anew(bytes: &[u8]) {
+    if std::env::var("ROKKO_RECORD").is_ok() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/feed-1.bin"), bytes).unwrap();
+    }
+}
+
 fn messages(mut rest: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut messages = Vec::new();
     while let Some((head, tail)) = rest.split_first_chunk::<5>() {
@@ -60,16 +67,12 @@ fn messages(mut rest: &[u8]) -> Vec<(u8, Vec<u8>)> {
 
 #[test]
 fn a_recorded_feed_is_read_and_followed() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/feed-1.bin");
     let (bytes, ended) = record();
-    if std::env::var("ROKKO_RECORD").is_ok() {
-        std::fs::write(&path, &bytes).unwrap();
-    }
-    let recorded = std::fs::read(&path).unwrap();
+    write_anew(&bytes);
     let mut replica = Replica::default();
     let mut following = Following::new(&mut replica, "test", None, 10_000, 0);
     let (mut events, mut kinds) = (Vec::new(), [0, 0]);
-    for (side, bytes) in messages(&recorded) {
+    for (side, bytes) in messages(RECORDED) {
         kinds[usize::from(side)] |= 1 << bytes[0];
         if side == 0 {
             assert_eq!(FromPop::decode(&bytes).unwrap().encode(), bytes);
@@ -95,6 +98,5 @@ fn a_recorded_feed_is_read_and_followed() {
 
 #[test]
 fn this_version_says_what_was_recorded() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/feed-1.bin");
-    assert!(record().0 == std::fs::read(path).unwrap(), "the messages of a session are not what they were");
+    assert!(record().0 == RECORDED, "the messages of a session are not what they were");
 }

@@ -84,8 +84,13 @@ impl Wire {
     }
 
     fn news(&self) -> Vec<&News> {
-        let news = |event| if let &ServeEvent::News { ref news, .. } = event { Some(news) } else { None };
-        self.served.iter().filter_map(news).collect()
+        let mut all = Vec::new();
+        for event in &self.served {
+            if let ServeEvent::News { news, .. } = event {
+                all.push(news);
+            }
+        }
+        all
     }
 
     fn refusal(&self) -> Option<RefuseCode> {

@@ -229,7 +229,7 @@ impl World {
 
     fn deliver(&mut self, number: u64, to_server: bool, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(&number) else { return };
-        link.way(to_server).on_way -= 1;
+        link.way(to_server).unread -= 1;
         let (sender, receiver) = if to_server { (link.pop, link.server) } else { (link.server, link.pop) };
         if link.is_dead {
             return;
@@ -292,7 +292,7 @@ impl World {
         let node = if at_server { link.server } else { link.pop };
         let now = self.nodes[node].set_clock(self.now);
         let Some(running) = &mut self.nodes[node].running else { return };
-        let what = format!("{number} at server {at_server}: {}", format!("{job:?}").chars().take(60).collect::<String>());
+        let what = if self.is_told { format!("{number} at server {at_server}: {job:.60?}") } else { String::new() };
         let mut out = Vec::new();
         if at_server {
             let Some(serving) = running.serving.get_mut(&number) else { return };
@@ -469,10 +469,10 @@ impl World {
             if self.is_unruly && !self.is_quiet && self.random.one_in(60) {
                 let way = self.links.get_mut(&link).unwrap().way(to_server);
                 if self.random.one_in(2) {
-                    way.on_way -= 1;
+                    way.unread -= 1;
                     continue;
                 }
-                way.on_way += 1;
+                way.unread += 1;
                 self.agenda.at(time, Event::Deliver { link, to_server, bytes: bytes.clone() });
             }
             self.agenda.at(time, Event::Deliver { link, to_server, bytes });
@@ -484,7 +484,7 @@ impl World {
         let Some(link) = self.links.get_mut(&number) else { return };
         // What was sent before gets there first.
         let last = link.way(!at_server).send(self.now, &mut self.random);
-        link.way(!at_server).on_way -= 1;
+        link.way(!at_server).unread -= 1;
         if self.random.one_in(8) {
             link.is_dead = true;
         } else {
