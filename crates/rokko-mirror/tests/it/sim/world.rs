@@ -17,7 +17,7 @@ use crate::origin::Origin;
 
 const TICK_MS: u64 = 400;
 /// How long things go wrong at most.
-const TROUBLE_MS_MAX: u64 = 2_500;
+const TROUBLE_MS_MAX: u64 = 1_500;
 /// How long everything may take to be right afterwards.
 const QUIET_MS_MAX: u64 = 900_000;
 
@@ -43,7 +43,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, is_told: bool) -> Self {
         let mut random = Random::new(seed);
-        let count = if random.one_in(16) { 1 + random.index(12) } else { 1 + random.index(3) };
+        let count = if random.one_in(16) { 1 + random.index(12) } else { 1 + random.index(2) };
         let zones = 1 + random.below(6);
         let large = if random.one_in(30) { 3 } else { 1_000 };
         let mut nodes = vec![Node::new(0, None, true, &mut random)];
@@ -79,7 +79,7 @@ impl World {
         }
         self.agenda.at(self.now, Event::Commit);
         self.agenda.at(self.now, Event::Fault);
-        let quiet_from = self.now + 500 + self.random.below(TROUBLE_MS_MAX);
+        let quiet_from = self.now + 300 + self.random.below(TROUBLE_MS_MAX);
         while let Some((time, event)) = self.agenda.pop() {
             self.now = time;
             if !self.is_quiet && self.now >= quiet_from {
@@ -564,7 +564,7 @@ impl World {
         if self.is_quiet {
             return;
         }
-        self.agenda.at(self.now + 50 + self.random.below(500), Event::Fault);
+        self.agenda.at(self.now + 30 + self.random.below(400), Event::Fault);
         let node = self.random.index(self.nodes.len());
         match self.random.below(8) {
             0 => self.die(node),
