@@ -280,9 +280,9 @@ impl Serving {
         self.say(FromServer::Revoked(keys), out);
     }
 
-    /// The connection is gone.
+    /// The connection is gone. Not to be called when the PoP has another session by now: then it is not disconnected.
     pub fn closed(&mut self, out: &mut Vec<ServeEvent>) {
-        if self.has.is_some() && !matches!(self.state, State::Over) {
+        if self.has.take().is_some() {
             self.news(News::Disconnected, out);
         }
         self.state = State::Over;
@@ -384,7 +384,7 @@ impl Serving {
     }
 
     fn fail(&mut self, why: &'static str, out: &mut Vec<ServeEvent>) {
-        self.closed(out);
+        self.state = State::Over;
         self.urgent.clear();
         out.push(ServeEvent::Close(why));
     }

@@ -71,7 +71,7 @@ pub(super) struct Link {
 }
 
 pub(super) struct Way {
-    pub(super) on_way: usize,
+    pub(super) unread: usize,
     last: u64,
     delay: u64,
     jitter: u64,
@@ -97,16 +97,16 @@ impl Way {
     fn new(random: &mut Random) -> Self {
         let delay = [0, 1, 20, DELAY_MS_MAX / 2][random.index(4)];
         let jitter = [0, 1, 50, DELAY_MS_MAX / 2][random.index(4)];
-        Self { on_way: 0, last: 0, delay, jitter, window: 1 + random.index(6) }
+        Self { unread: 0, last: 0, delay, jitter, window: 1 + random.index(6) }
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.on_way < self.window
+        self.unread < self.window
     }
 
     /// When a message arrives that is sent now: after all before it.
     pub(super) fn send(&mut self, now: u64, random: &mut Random) -> u64 {
-        self.on_way += 1;
+        self.unread += 1;
         self.last = self.last.max(now + self.delay + random.below(self.jitter + 1));
         self.last
     }

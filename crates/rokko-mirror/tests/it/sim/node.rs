@@ -15,6 +15,7 @@ use rokko_zone::{Catalog, Revision, ZoneMark};
 use super::Random;
 use crate::origin::{Origin, SET};
 
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of a node")]
 pub(super) struct Node {
     pub(super) number: usize,
     /// The node that it follows; `None`: it is the control node.

@@ -17,7 +17,7 @@ use crate::origin::Origin;
 
 const TICK_MS: u64 = 400;
 /// How long things go wrong at most.
-const TROUBLE_MS_MAX: u64 = 5_000;
+const TROUBLE_MS_MAX: u64 = 1_500;
 /// How long everything may take to be right afterwards.
 const QUIET_MS_MAX: u64 = 900_000;
 
@@ -43,7 +43,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, is_told: bool) -> Self {
         let mut random = Random::new(seed);
-        let count = if random.one_in(16) { 1 + random.index(12) } else { 1 + random.index(3) };
+        let count = if random.one_in(16) { 1 + random.index(12) } else { 1 + random.index(2) };
         let zones = 1 + random.below(6);
         let large = if random.one_in(30) { 3 } else { 1_000 };
         let mut nodes = vec![Node::new(0, None, true, &mut random)];
@@ -79,7 +79,7 @@ impl World {
         }
         self.agenda.at(self.now, Event::Commit);
         self.agenda.at(self.now, Event::Fault);
-        let quiet_from = self.now + 500 + self.random.below(TROUBLE_MS_MAX);
+        let quiet_from = self.now + 300 + self.random.below(TROUBLE_MS_MAX);
         while let Some((time, event)) = self.agenda.pop() {
             self.now = time;
             if !self.is_quiet && self.now >= quiet_from {
@@ -211,6 +211,10 @@ impl World {
         let options = ServeOptions { name: self.nodes[pop].name(), is_origin: server == 0, may_relay: is_relay };
         let clock = Arc::clone(&self.nodes[pop].clock);
         if let Some(running) = &mut self.nodes[server].running {
+            // The session before is over, whether its end was noticed or not.
+            for (old, _) in running.serving.extract_if(.., |old, _| self.links[old].pop == pop) {
+                self.agenda.at(self.now, Event::Gone { link: old, at_server: true });
+            }
             running.serving.insert(number, Serving::new(options, now_server));
         }
         if let Some(running) = &mut self.nodes[pop].running {
@@ -225,7 +229,7 @@ impl World {
 
     fn deliver(&mut self, number: u64, to_server: bool, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(&number) else { return };
-        link.way(to_server).on_way -= 1;
+        link.way(to_server).unread -= 1;
         let (sender, receiver) = if to_server { (link.pop, link.server) } else { (link.server, link.pop) };
         if link.is_dead {
             return;
@@ -288,8 +292,7 @@ impl World {
         let node = if at_server { link.server } else { link.pop };
         let now = self.nodes[node].set_clock(self.now);
         let Some(running) = &mut self.nodes[node].running else { return };
-        let what =
-            format!("{number} at server {at_server}: {}", format!("{job:?}").chars().take(60).collect::<String>());
+        let what = if self.is_told { format!("{number} at server {at_server}: {job:.60?}") } else { String::new() };
         let mut out = Vec::new();
         if at_server {
             let Some(serving) = running.serving.get_mut(&number) else { return };
@@ -466,10 +469,10 @@ impl World {
             if self.is_unruly && !self.is_quiet && self.random.one_in(60) {
                 let way = self.links.get_mut(&link).unwrap().way(to_server);
                 if self.random.one_in(2) {
-                    way.on_way -= 1;
+                    way.unread -= 1;
                     continue;
                 }
-                way.on_way += 1;
+                way.unread += 1;
                 self.agenda.at(time, Event::Deliver { link, to_server, bytes: bytes.clone() });
             }
             self.agenda.at(time, Event::Deliver { link, to_server, bytes });
@@ -481,7 +484,7 @@ impl World {
         let Some(link) = self.links.get_mut(&number) else { return };
         // What was sent before gets there first.
         let last = link.way(!at_server).send(self.now, &mut self.random);
-        link.way(!at_server).on_way -= 1;
+        link.way(!at_server).unread -= 1;
         if self.random.one_in(8) {
             link.is_dead = true;
         } else {
@@ -554,14 +557,14 @@ impl World {
                     .at(self.now + self.random.below(DELAY_MS_MAX), Event::Gone { link: id, at_server: !is_server });
             }
         }
-        self.agenda.at(self.now + 1 + self.random.below(1_000), Event::Start { node: number });
+        self.agenda.at(self.now + 1 + self.random.below(500), Event::Start { node: number });
     }
 
     fn fault(&mut self) {
         if self.is_quiet {
             return;
         }
-        self.agenda.at(self.now + 50 + self.random.below(900), Event::Fault);
+        self.agenda.at(self.now + 30 + self.random.below(400), Event::Fault);
         let node = self.random.index(self.nodes.len());
         match self.random.below(8) {
             0 => self.die(node),
@@ -589,13 +592,13 @@ impl World {
                 for link in self.links.values_mut().filter(|link| link.pop == node) {
                     link.is_dead = true;
                 }
-                self.agenda.at(self.now + self.random.below(4_000), Event::Reach { pop: node });
+                self.agenda.at(self.now + self.random.below(2_000), Event::Reach { pop: node });
             }
             4 => {
                 self.tell(&format!("the disk of node {node} is full"));
                 let used: u64 = self.nodes[node].disk.files().values().sum();
                 self.nodes[node].disk.set_capacity(Some(used + self.random.below(400)));
-                self.agenda.at(self.now + self.random.below(4_000), Event::Room { node });
+                self.agenda.at(self.now + self.random.below(2_000), Event::Room { node });
             }
             5 => self.nodes[node].disk.fail_syncs(1),
             6 if self.random.one_in(2) => self.rot(node),
