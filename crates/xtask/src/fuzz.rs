@@ -67,13 +67,7 @@ const TARGETS: &[Target] = &[
         runs: 1_000_000,
         feature: Some("link"),
     },
-    Target {
-        name: "feed",
-        about: "a frame or a message of the feed",
-        len_max: 2048,
-        runs: 10_000_000,
-        feature: None,
-    },
+    Target { name: "feed", about: "a frame or a message of the feed", len_max: 2048, runs: 10_000_000, feature: None },
     Target { name: "api", about: "a body of the HTTP API", len_max: 4096, runs: 4_000_000, feature: Some("api") },
 ];
 
