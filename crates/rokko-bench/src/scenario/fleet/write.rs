@@ -76,7 +76,8 @@ pub(super) fn write(fleet: &Fleet, plan: &Plan, marks: &Sender<Committed>) -> Re
             let from = next.fetch_add(plan.batch, Ordering::Relaxed);
             #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 changes")]
             let due = plan.rate.map(|rate| Duration::from_secs_f64(from as f64 / rate));
-            if from >= plan.changes || due.unwrap_or_else(|| start.elapsed()) >= plan.duration {
+            // A server that falls behind does not get the rest after the end.
+            if from >= plan.changes || due.unwrap_or_default().max(start.elapsed()) >= plan.duration {
                 return Ok(());
             }
             let begin = due.unwrap_or_else(|| start.elapsed());
