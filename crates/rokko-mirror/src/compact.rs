@@ -46,7 +46,8 @@ impl Mirror {
             return Ok(None);
         };
         let revision = state.position.revision;
-        self.log.rotate(&mut state.tip, set, revision)?;
+        let is_open = state.end == End::Open;
+        self.log.rotate(&mut state.tip, set, revision, is_open)?;
         state.end = End::Open;
         let name = format!("compaction-{:020}.partial", revision.0);
         let writer = Writer::create(Arc::clone(&self.disk), name.clone())?;

@@ -112,10 +112,11 @@ impl Log {
         self.chain().segments.iter().filter(|segment| segment.last > revision).map(|segment| segment.len).sum()
     }
 
-    /// Begins a segment that follows `after`, unless the last one does and is empty.
-    pub(crate) fn rotate(&self, tip: &mut Tip, set: SetId, after: Revision) -> Result<(), MirrorError> {
+    /// Begins a segment that follows `after`, unless the last one does and is open and without a frame: repairs that are in it
+    /// stay, since one in its place would have its name.
+    pub(crate) fn rotate(&self, tip: &mut Tip, set: SetId, after: Revision, is_open: bool) -> Result<(), MirrorError> {
         if let Some(last) = self.chain().segments.last()
-            && last.is_empty()
+            && (last.is_empty() || is_open && last.last == after)
             && (last.header.after, last.header.set) == (after, set)
         {
             return Ok(());
@@ -141,7 +142,7 @@ impl Log {
     pub(crate) fn batch(&self, tip: &mut Tip, set: SetId, after: Revision) -> Result<Batch, MirrorError> {
         let is_full = self.chain().segments.last().is_none_or(|last| last.len >= self.octets_max);
         if is_full {
-            self.rotate(tip, set, after)?;
+            self.rotate(tip, set, after, true)?;
         }
         Ok(Batch::default())
     }

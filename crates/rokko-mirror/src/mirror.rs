@@ -344,7 +344,7 @@ impl Mirror {
         let revision = state.position.revision;
         match state.end {
             End::Open => {}
-            End::Closed => self.log.rotate(&mut state.tip, set, revision)?,
+            End::Closed => self.log.rotate(&mut state.tip, set, revision, false)?,
             End::Gap => return Err(MirrorError::LogGap),
         }
         state.end = End::Open;

@@ -16,6 +16,8 @@ use crate::mirror::{End, Mirror, Options, State};
 use crate::segment::{HEADER_LEN, Header, Item, Kind, Records};
 use crate::work::{Position, SUSPECTS_MAX, Work};
 
+/// How many octets at the end of the log are written again at a start: more than one write has.
+const REWRITTEN_OCTETS: u64 = 8 << 20;
 /// So many zones are worked out before they are published.
 const PUBLISH_ZONES: usize = 50_000;
 
@@ -111,7 +113,7 @@ fn finish_log(
         let size = last.file.size().map_err(failed("reading", &last.name))?;
         // A full disk or a broken one must not keep the node from answering: then it is done before the next append.
         let cut = if size > last.len { last.file.set_len(last.len) } else { Ok(()) };
-        if cut.and_then(|()| last.file.sync()).is_ok() {
+        if cut.and_then(|()| rewrite_end(&*last.file, last.len)).and_then(|()| last.file.sync()).is_ok() {
             tip = Tip::at(last.len);
         } else {
             tip.mark_rest();
@@ -119,6 +121,14 @@ fn finish_log(
         }
     }
     Ok((Log::new(Arc::clone(disk), options.seed, options.segment_octets_max, chain), tip))
+}
+
+/// Writes the last octets of a segment once more. After a sync that failed they can be read and count as written, and yet are
+/// gone when the power fails; what was answered with them would be, too.
+fn rewrite_end(file: &dyn DiskFile, len: u64) -> std::io::Result<()> {
+    let from = len.saturating_sub(REWRITTEN_OCTETS);
+    let end = read(file, from, usize::try_from(len - from).unwrap_or(0))?;
+    file.write_at(&end, from)
 }
 
 impl Files {

@@ -504,7 +504,9 @@ impl Following {
     fn tell(&mut self, ack: Ack) {
         if self.told != (ack.revision, ack.digest) {
             self.told = (ack.revision, ack.digest);
-            self.outbox.ack = Some(ack);
+            // One that was not sent yet says since when the revision is answered with.
+            let waiting = self.outbox.ack.filter(|waiting| waiting.revision == ack.revision);
+            self.outbox.ack = Some(Ack { at_ms: waiting.map_or(ack.at_ms, |waiting| waiting.at_ms), ..ack });
         }
     }
 

@@ -82,6 +82,9 @@ impl World {
         let quiet_from = self.now + 300 + self.random.below(TROUBLE_MS_MAX);
         while let Some((time, event)) = self.agenda.pop() {
             self.now = time;
+            for node in &self.nodes {
+                node.set_clock(time);
+            }
             if !self.is_quiet && self.now >= quiet_from {
                 self.be_quiet();
             }

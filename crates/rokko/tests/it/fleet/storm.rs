@@ -139,8 +139,8 @@ fn happen(event: &Event, star: &Star, pops: &[Pop], node: &Mutex<Option<Node>>, 
             pops[index].kill();
             pops[index].damage();
             pops[index].start(None);
-            let log = pops[index].log();
-            assert!(log.contains("is damaged") || log.contains("more damages"), "no damage was seen: {}", tail(&log));
+            let is_seen = || ["is damaged", "more damages"].iter().any(|text| pops[index].log().contains(text));
+            until(is_seen, || format!("no damage was seen: {}", tail(&pops[index].log())));
         }
         Event::KillControl => {
             let mut node = node.lock().unwrap();
