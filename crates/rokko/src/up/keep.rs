@@ -15,6 +15,8 @@ use crate::failure::Failure;
 
 /// The mirror's folder in the data folder.
 const FOLDER: &str = "mirror";
+/// A log of so many octets is applied in well under a second at a start.
+const COMPACTION_OCTETS_MIN: u64 = 16 << 20;
 /// How often it is looked whether the log has become long.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How many octets of a new snapshot are written before the thread looks whether it has to stop.
@@ -31,7 +33,12 @@ pub(crate) fn open(data_dir: &Path, durability: Durability) -> Result<(Arc<Mirro
     };
     let folder = Folder::open(&path).map_err(|error| failed(&error))?;
     let catalog = Arc::new(Catalog::new(random_seed()?));
-    let options = Options { durability, seed: random_seed()?, ..Options::default() };
+    let options = Options {
+        durability,
+        seed: random_seed()?,
+        compaction_octets_min: COMPACTION_OCTETS_MIN,
+        ..Options::default()
+    };
     let (mirror, report) = Mirror::open(Arc::new(folder), catalog, options).map_err(|error| failed(&error))?;
     if !report.damages.is_empty() {
         for damage in &report.damages.list {
