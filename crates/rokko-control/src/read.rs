@@ -9,7 +9,7 @@ use rokko_store::{LogEntry, ZoneFilter, ZoneRecord};
 use rokko_wire::Name;
 use rokko_zone::{Delta, Revision, Zone};
 
-use crate::fleet::PopChange;
+use crate::fleet::{PopChange, PopProgress};
 use crate::{Control, ControlError, Identity};
 
 /// How many revisions' times of application are remembered.
@@ -187,7 +187,14 @@ impl Control {
             (_, applied) if applied >= revision => ChangeState::Applied,
             _ => ChangeState::Committed,
         };
-        ChangeStatus { entry, state, applied_at: self.0.applied_times().of(revision), pops: self.pop_changes(revision) }
+        let mut pops = self.pop_changes(revision);
+        for pop in &mut pops {
+            // The difference of the clocks is known to a millisecond or so, and nothing is applied before it is there.
+            if let PopProgress::Applied(Some(at)) = &mut pop.progress {
+                *at = (*at).max(entry.at);
+            }
+        }
+        ChangeStatus { entry, state, applied_at: self.0.applied_times().of(revision), pops }
     }
 
     /// The last durable revision.

@@ -190,11 +190,11 @@ impl Node for Me {
 async fn note(mut status: watch::Receiver<FollowerStatus>, downstream: Arc<Downstream>, state: Arc<State>) {
     loop {
         let now = status.borrow_and_update().clone();
-        state.heard(now.server.is_some(), downstream.fresh_ms(), now.head);
+        state.heard(now.server.is_some(), downstream.fresh_ms(), now.head, now.revision);
         state.set_certificate_expires_s(now.certificate_expires_s);
         let changed = tokio::time::timeout(LOOK_EVERY, status.changed()).await;
         if matches!(changed, Ok(Err(_))) {
-            state.heard(false, downstream.fresh_ms(), 0);
+            state.heard(false, downstream.fresh_ms(), 0, now.revision);
             return;
         }
     }

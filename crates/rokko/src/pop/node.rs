@@ -53,6 +53,13 @@ impl PopNode {
         let took_ms = start.elapsed().as_millis();
         let damages = report.damages.list.len() as u64 + report.damages.more;
         let state = Arc::new(State::load(&pop.data_dir, pop.isolation));
+        if mirror.revision().0 < state.had() {
+            let (folder, ends) = (pop.data_dir.display(), mirror.revision());
+            let had = state.had();
+            tracing::error!(
+                "the mirror in {folder} is damaged: it ends at revision {ends}, and there was revision {had}"
+            );
+        }
         let credentials = super::feed::credentials(&config, token, &state, &mirror, runtime)?;
         let compactor = Compactor::start(Arc::clone(&mirror))?;
         let settings = Arc::new(std::sync::Mutex::new(config.answer.clone()));
@@ -115,7 +122,7 @@ fn service(mirror: &Mirror, state: &State) -> Service {
     let (_, _, expected, digest) = mirror.position();
     if state.isolation(unix_ms()) == Isolation::Servfail {
         Service::Suspended
-    } else if mirror.set().is_none() || expected != digest {
+    } else if mirror.set().is_none() || expected != digest || mirror.revision().0 < state.had() {
         Service::Incomplete
     } else {
         Service::Full

@@ -12,7 +12,7 @@ use crate::config::IsolationAction;
 /// Where it is kept in the data folder.
 const FILE: &str = "state.json";
 /// How much older the kept contact may be than the last one, in milliseconds.
-const KEEP_EVERY_MS: u64 = 10_000;
+const KEEP_EVERY_MS: u64 = 1_000;
 
 /// What is kept over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ const KEEP_EVERY_MS: u64 = 10_000;
 struct Kept {
     /// When the PoP last knew that nothing newer was there, in milliseconds since 1970.
     fresh_ms: u64,
+    /// A revision that it answered with.
+    revision: u64,
     /// Whether it is drained.
     drained: bool,
     /// What a relay or the control node calls it.
@@ -33,6 +35,8 @@ pub(crate) struct State {
     file: PathBuf,
     kept: Mutex<Kept>,
     fresh_ms: AtomicU64,
+    /// A revision that the PoP answered with before it was started.
+    had: u64,
     drained: AtomicBool,
     connected: AtomicBool,
     /// The last revision that the control plane has, as it was last told.
@@ -66,6 +70,7 @@ impl State {
         Self {
             file,
             fresh_ms: AtomicU64::new(kept.fresh_ms),
+            had: kept.revision,
             drained: AtomicBool::new(kept.drained),
             kept: Mutex::new(kept),
             connected: AtomicBool::new(false),
@@ -91,13 +96,13 @@ impl State {
     }
 
     /// Notes how the feed stands.
-    pub(crate) fn heard(&self, connected: bool, fresh_ms: u64, head: u64) {
+    pub(crate) fn heard(&self, connected: bool, fresh_ms: u64, head: u64, revision: u64) {
         self.connected.store(connected, Ordering::Relaxed);
         self.head.fetch_max(head, Ordering::Relaxed);
         let fresh_ms = fresh_ms.max(self.fresh_ms.fetch_max(fresh_ms, Ordering::Relaxed));
         let mut kept = self.lock();
         if fresh_ms >= kept.fresh_ms + KEEP_EVERY_MS {
-            kept.fresh_ms = fresh_ms;
+            (kept.fresh_ms, kept.revision) = (fresh_ms, kept.revision.max(revision));
             self.save(&kept);
         }
     }
@@ -134,6 +139,11 @@ impl State {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// A revision that the PoP answered with before it was started: a copy that ends before it was cut.
+    pub(crate) fn had(&self) -> u64 {
+        self.had
     }
 
     /// For how many milliseconds nobody has said that the data is the newest.
@@ -192,12 +202,13 @@ mod tests {
         let limit = Some((Duration::from_secs(60), IsolationAction::Servfail));
         let state = State::load(folder.path(), limit);
         state.joined("fra-1", &["192.0.2.1:8054".to_owned()]);
-        state.heard(true, 1_000_000, 7);
+        state.heard(true, 1_000_000, 7, 5);
         state.set_drained(true);
         assert_eq!((state.isolation(1_060_000), state.isolation(1_060_001)), (Isolation::None, Isolation::Servfail));
         let again = State::load(folder.path(), limit);
         assert_eq!((again.name(), again.fresh_ms(), again.is_drained()), ("fra-1".to_owned(), 1_000_000, true));
         assert!(!again.is_connected());
+        assert_eq!(again.had(), 5);
         std::fs::write(folder.path().join(FILE), "x").unwrap();
         assert_eq!(State::load(folder.path(), None).isolation(u64::MAX), Isolation::None);
     }

@@ -65,7 +65,7 @@ fn reason_against(sources: &Sources) -> Option<&'static str> {
         Some("no word from the control plane for too long")
     } else if sources.mirror.set().is_none() {
         Some("no data yet")
-    } else if expected != digest {
+    } else if expected != digest || sources.mirror.revision().0 < sources.state.had() {
         Some("zones are missing or differ")
     } else {
         None
