@@ -8,7 +8,7 @@ use rokko_feed::follow::{Behind, Following};
 use rokko_feed::serve::Serving;
 use rokko_mirror::feed::{Copy, Source};
 use rokko_mirror::sim::SimDisk;
-use rokko_mirror::{Compaction, Durability, Mirror, Options};
+use rokko_mirror::{Compaction, Durability, Mirror, OpenReport, Options};
 use rokko_wire::Name;
 use rokko_zone::{Catalog, Revision, ZoneMark};
 
@@ -104,19 +104,21 @@ impl Node {
     }
 
     fn open(&mut self) -> Arc<Mirror> {
-        if let Some(mirror) = open(&self.disk, Durability::Synced) {
+        if let Some((mirror, report)) = open(&self.disk, Durability::Synced) {
+            // A node whose disk refuses a sync at the start answers with what it read, and may lose that with the power.
+            self.has_rotted |= !report.damages.is_empty();
             return mirror;
         }
         // What a person would do who is told that a file is of a later version.
         assert!(self.was_damaged, "an undamaged mirror could not be opened");
         self.disk = SimDisk::new(self.life);
-        open(&self.disk, Durability::Synced).unwrap()
+        open(&self.disk, Durability::Synced).unwrap().0
     }
 
     /// The control node's mirror is derived from the log: it catches up, or is made anew.
     fn open_control(&mut self, origin: &Origin) -> Arc<Mirror> {
         let head = origin.revision();
-        if let Some(mirror) = open(&self.disk, Durability::Lazy)
+        if let Some((mirror, _)) = open(&self.disk, Durability::Lazy)
             && mirror.revision() <= head
         {
             for bytes in &origin.frames {
@@ -181,9 +183,11 @@ impl Node {
     }
 }
 
-fn open(disk: &SimDisk, durability: Durability) -> Option<Arc<Mirror>> {
+fn open(disk: &SimDisk, durability: Durability) -> Option<(Arc<Mirror>, OpenReport)> {
     let catalog = Arc::new(Catalog::new(3));
-    Mirror::open(Arc::new(disk.clone()), catalog, options(durability)).ok().map(|(mirror, _)| Arc::new(mirror))
+    Mirror::open(Arc::new(disk.clone()), catalog, options(durability))
+        .ok()
+        .map(|(mirror, report)| (Arc::new(mirror), report))
 }
 
 /// Small enough that segments, chunks and snapshots change often.
