@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::Report;
 
 /// The crates that work on arguments alone.
-const PURE: &[&str] = &["rokko-wire", "rokko-zone", "rokko-answer", "rokko-feed", "rokko-model"];
+const PURE: &[&str] = &["rokko-wire", "rokko-zone", "rokko-answer", "rokko-dnssec", "rokko-feed", "rokko-model"];
 /// What they all have as `clippy.toml`.
 const PURE_CONFIG: &str = "clippy-pure.toml";
 
