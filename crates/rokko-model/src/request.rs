@@ -35,6 +35,8 @@ pub enum ChangeKind {
     Rollback,
     /// A zone was removed.
     Delete,
+    /// Keys, signatures or proofs of absence changed, and nothing that a user wrote.
+    Sign,
 }
 
 /// Which version of a zone a request was made against.

@@ -70,6 +70,7 @@ impl From<model::ChangeKind> for dto::ChangeKind {
             model::ChangeKind::Meta => Self::Meta,
             model::ChangeKind::Rollback => Self::Rollback,
             model::ChangeKind::Delete => Self::Delete,
+            model::ChangeKind::Sign => Self::Sign,
         }
     }
 }

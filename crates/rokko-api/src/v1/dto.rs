@@ -355,6 +355,8 @@ pub enum ChangeKind {
     Rollback,
     /// A zone was removed.
     Delete,
+    /// Keys, signatures or proofs of absence changed, and nothing that a user wrote.
+    Sign,
 }
 
 /// One revision of a zone's history.

@@ -112,10 +112,11 @@ pub(super) fn kind_text(kind: ChangeKind) -> &'static str {
         ChangeKind::Meta => "meta",
         ChangeKind::Rollback => "rollback",
         ChangeKind::Delete => "delete",
+        ChangeKind::Sign => "sign",
     }
 }
 
 fn kind_of(text: &str) -> Option<ChangeKind> {
-    use ChangeKind::{Create, Delete, Edit, Import, Meta, Rollback};
-    [Create, Edit, Import, Meta, Rollback, Delete].into_iter().find(|kind| kind_text(*kind) == text)
+    use ChangeKind::{Create, Delete, Edit, Import, Meta, Rollback, Sign};
+    [Create, Edit, Import, Meta, Rollback, Delete, Sign].into_iter().find(|kind| kind_text(*kind) == text)
 }

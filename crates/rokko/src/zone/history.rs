@@ -89,6 +89,7 @@ fn word(kind: ChangeKind) -> &'static str {
         ChangeKind::Meta => "meta",
         ChangeKind::Rollback => "rollback",
         ChangeKind::Delete => "delete",
+        ChangeKind::Sign => "sign",
     }
 }
 
