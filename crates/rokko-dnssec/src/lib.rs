@@ -4,5 +4,13 @@
 //! out as octets and comes back as signatures.
 
 pub mod algorithm;
+pub mod conform;
+mod hash;
+pub mod plan;
+pub mod record;
+mod topology;
 
 pub use algorithm::{Algorithm, DigestType, PublicKey, key_tag};
+pub use conform::{ConformError, Conformed, Cursor, Walk, conform_range, conform_touched};
+pub use plan::{NoSigner, OptOut, Plan, Sign, SignError, Signer, Timing, ToSign, Wanted};
+pub use record::NSEC3PARAM_RDATA;

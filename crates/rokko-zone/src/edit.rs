@@ -137,6 +137,27 @@ impl Delta {
         self
     }
 
+    /// This delta and then `next`, which was made against what this one leads to, as one.
+    #[must_use]
+    pub fn then(self, next: Delta) -> Self {
+        let mut changes = Vec::with_capacity(self.changes.len() + next.changes.len());
+        let mut later = next.changes.into_iter().peekable();
+        for mut change in self.changes {
+            let place = (&change.owner, change.rtype);
+            while let Some(other) = later.next_if(|other| (&other.owner, other.rtype) < place) {
+                changes.push(other);
+            }
+            if let Some(other) = later.next_if(|other| (&other.owner, other.rtype) == place) {
+                change.after = other.after;
+            }
+            if change.before != change.after {
+                changes.push(change);
+            }
+        }
+        changes.extend(later);
+        Self { changes }
+    }
+
     /// About how many octets its binary form has.
     pub fn octets(&self) -> usize {
         let contents = |contents: &Option<Contents>| contents.as_ref().map_or(2, |contents| contents.octets() + 6);
