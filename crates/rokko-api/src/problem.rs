@@ -167,7 +167,11 @@ fn store_problem(error: &StoreError) -> Problem {
             let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "stale-version", error.to_string());
             Problem { current_version: Some(current.map_or(0, |revision| revision.0)), ..problem }
         }
-        StoreError::Damaged { .. } | StoreError::Busy(_) | StoreError::Version { .. } | StoreError::Backend { .. } => {
+        StoreError::Damaged { .. }
+        | StoreError::Busy(_)
+        | StoreError::Version { .. }
+        | StoreError::OldVersion { .. }
+        | StoreError::Backend { .. } => {
             // The cause may hold paths of the machine, which are the operator's business alone.
             tracing::error!(error = %chain(error), "the store failed");
             let detail = "the store failed: the node's log has the cause";

@@ -7,6 +7,7 @@
 mod change;
 mod concurrent;
 mod durable;
+mod keys;
 mod listing;
 pub mod model;
 mod random;
@@ -57,6 +58,8 @@ pub const CASES: &[(&str, Case)] = &[
     ("keys_and_settings_are_kept", durable::keys_and_settings_are_kept),
     ("revisions_are_never_used_again", durable::revisions_are_never_used_again),
     ("a_backup_is_one_state", durable::a_backup_is_one_state),
+    ("signing_keys_are_kept", keys::signing_keys_are_kept),
+    ("movements_of_keys_are_remembered", keys::movements_of_keys_are_remembered),
     ("random_histories_equal_the_model", random::random_histories_equal_the_model),
 ];
 

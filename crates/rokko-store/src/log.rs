@@ -6,6 +6,8 @@ use rokko_model::{Actor, ApiKey, ChangeKind, UnixMillis, ZoneMeta};
 use rokko_wire::Name;
 use rokko_zone::{Delta, Revision, Serial, ShortDigest, Zone, ZonePageChanges};
 
+use crate::KeyStore;
+
 /// The version of a zone that a commit replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionBefore {
@@ -152,6 +154,14 @@ pub enum StoreError {
         /// The newest version known.
         known: u32,
     },
+    /// The store's format is older, and this sort of access does not bring it up to date.
+    #[error("the store has format version {found}, and {present} is needed here: start the node once with this program")]
+    OldVersion {
+        /// The version found.
+        found: u32,
+        /// The version needed.
+        present: u32,
+    },
     /// The database or the operating system refused.
     #[error("{doing} failed")]
     Backend {
@@ -167,7 +177,7 @@ pub enum StoreError {
 ///
 /// All calls block until they are done. Reads see all that was appended before them. Any number of threads may
 /// read; appends exclude each other.
-pub trait Store: Send + Sync {
+pub trait Store: KeyStore {
     /// The last revision; 0 in an empty store.
     fn head(&self) -> Result<Revision, StoreError>;
 

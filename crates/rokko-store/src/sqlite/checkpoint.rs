@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -16,6 +17,9 @@ const CHECKPOINT_OCTETS: u64 = 4 << 20;
 /// So many octets appended since the last complete checkpoint make the append itself carry one out: the log
 /// grows beyond this only while a read that began earlier is still under way.
 const WAL_OCTETS_MAX: u64 = 64 << 20;
+
+/// How soon emptying the write-ahead log is tried again while a read is in its way.
+const EMPTY_STEP: Duration = Duration::from_secs(1);
 
 /// The thread that makes checkpoints.
 pub(super) struct Checkpointer {
@@ -36,6 +40,8 @@ struct Shared {
 #[derive(Default)]
 struct Wanted {
     checkpoint: bool,
+    /// Until the write-ahead log was emptied.
+    empty: bool,
     stop: bool,
 }
 
@@ -62,6 +68,18 @@ impl Checkpointer {
             self.shared.wake.notify_one();
         }
     }
+
+    /// Has the write-ahead log emptied as soon as no read needs it, because octets that are gone still stand there.
+    pub(super) fn empty(&self) {
+        self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner).empty = true;
+        self.shared.wake.notify_one();
+    }
+}
+
+/// Moves all of the write-ahead log into the file and cuts it off. Returns whether no read or append was in the way.
+pub(super) fn empty(connection: &Connection) -> bool {
+    let result = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    matches!(result, Ok(0))
 }
 
 impl Drop for Checkpointer {
@@ -77,17 +95,39 @@ impl Drop for Checkpointer {
 
 impl Shared {
     fn run(&self, connection: &Connection) {
+        let mut tried_to_empty = false;
         loop {
             let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            let idle = |wanted: &mut Wanted| !wanted.stop && !wanted.checkpoint;
-            let mut wanted = self.wake.wait_while(wanted, idle).unwrap_or_else(PoisonError::into_inner);
+            let idle = |wanted: &mut Wanted| !wanted.stop && !wanted.checkpoint && (tried_to_empty || !wanted.empty);
+            let step = if wanted.empty { EMPTY_STEP } else { Duration::MAX };
+            let (mut wanted, _) =
+                self.wake.wait_timeout_while(wanted, step, idle).unwrap_or_else(PoisonError::into_inner);
             if wanted.stop {
                 return;
             }
+            let (checkpoint, empty_it) = (wanted.checkpoint, wanted.empty);
             wanted.checkpoint = false;
             drop(wanted);
-            self.checkpoint(connection);
+            if checkpoint {
+                self.checkpoint(connection);
+            }
+            if empty_it {
+                tried_to_empty = !self.empty(connection);
+            }
         }
+    }
+
+    /// Empties the log, and returns whether that worked. A change that comes meanwhile asks again.
+    fn empty(&self, connection: &Connection) -> bool {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).empty = false;
+        // Appends wait for as long as this does, so it waits for nobody.
+        let done = connection.busy_timeout(Duration::ZERO).is_ok() && empty(connection);
+        // Fails for no connection that worked before.
+        let _ = connection.busy_timeout(Duration::from_millis(schema::LOCK_WAIT_MS));
+        if !done {
+            self.wanted.lock().unwrap_or_else(PoisonError::into_inner).empty = true;
+        }
+        done
     }
 
     /// Moves what can be moved without waiting for anyone.

@@ -12,6 +12,7 @@ mod append;
 mod backup;
 mod checkpoint;
 mod error;
+mod keys;
 mod load;
 mod lock;
 mod pool;
@@ -27,11 +28,15 @@ use rokko_wire::Name;
 use rokko_zone::{Delta, Revision, Zone};
 use rusqlite::Connection;
 
-use crate::{Commit, LogEntry, Store, StoreError, ZoneFilter, ZoneRecord};
+use crate::{
+    Commit, KeyAudit, KeyChange, KeyStore, LogEntry, SigningKey, SigningKeyId, Store, StoreError, ZoneFilter, ZoneRecord,
+};
 use checkpoint::Checkpointer;
 use error::{failed, io_failed};
 use lock::Lock;
 use pool::Pool;
+
+pub use keys::SqliteKeys;
 
 /// The tree of the names that answer, in column `pages.tree`.
 const TREE_MAIN: i64 = 0;
@@ -142,5 +147,33 @@ impl Store for SqliteStore {
 
     fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
         backup::backup(&self.path, to, progress)
+    }
+}
+
+impl KeyStore for SqliteStore {
+    fn change_signing_keys(&self, change: &KeyChange) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let changed = keys::change_keys(&mut writer, change)?;
+        self.checkpointer.appended(changed.octets, &writer);
+        if changed.removed {
+            self.checkpointer.empty();
+        }
+        Ok(())
+    }
+
+    fn signing_key(&self, id: &SigningKeyId) -> Result<Option<SigningKey>, StoreError> {
+        keys::key(&*self.readers.take()?, id)
+    }
+
+    fn signing_keys_of(&self, zone: &Name) -> Result<Vec<SigningKey>, StoreError> {
+        keys::keys_of(&*self.readers.take()?, zone)
+    }
+
+    fn signing_keys(&self, after: Option<&SigningKeyId>, limit: usize) -> Result<Vec<SigningKey>, StoreError> {
+        keys::keys(&*self.readers.take()?, after, limit)
+    }
+
+    fn key_audit(&self, skip: u64, limit: usize) -> Result<Vec<KeyAudit>, StoreError> {
+        keys::audit(&*self.readers.take()?, skip, limit)
     }
 }

@@ -152,7 +152,7 @@ pub(super) fn setting(connection: &Connection, name: &str) -> Result<Option<Vec<
 }
 
 /// All rows of a query, each made into a value.
-fn all<T>(
+pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,

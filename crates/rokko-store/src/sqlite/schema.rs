@@ -8,13 +8,13 @@ use crate::StoreError;
 use std::path::Path;
 
 /// The format version that this program writes (`PRAGMA user_version`).
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Marks the file as a store of this program (`PRAGMA application_id`): "RKKO".
 const APPLICATION_ID: i64 = 0x524b_4b4f;
 
 /// How long SQLite waits for its short internal locks, in milliseconds.
-const LOCK_WAIT_MS: u64 = 10_000;
+pub(super) const LOCK_WAIT_MS: u64 = 10_000;
 
 const TABLES: &str = "
 CREATE TABLE zones (
@@ -68,6 +68,32 @@ CREATE TABLE totals (
 INSERT INTO totals VALUES (1, 0);
 ";
 
+/// What format 3 has beside format 2.
+const KEY_TABLES: &str = "
+CREATE TABLE signing_keys (
+  number   INTEGER PRIMARY KEY,
+  key_id   BLOB NOT NULL UNIQUE,
+  zone_key BLOB NOT NULL,
+  made_at  INTEGER NOT NULL,
+  public   BLOB NOT NULL,
+  wrapped  BLOB NOT NULL
+) STRICT;
+CREATE INDEX signing_keys_by_zone ON signing_keys (zone_key, key_id);
+CREATE TABLE key_audit (
+  number    INTEGER PRIMARY KEY AUTOINCREMENT,
+  at        INTEGER NOT NULL,
+  actor     TEXT NOT NULL,
+  action    TEXT NOT NULL,
+  zone_key  BLOB,
+  key_id    BLOB,
+  recipient TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER key_audit_is_not_changed BEFORE UPDATE ON key_audit
+BEGIN SELECT raise(ABORT, 'movements of keys are only ever added'); END;
+CREATE TRIGGER key_audit_is_not_deleted BEFORE DELETE ON key_audit
+BEGIN SELECT raise(ABORT, 'movements of keys are only ever added'); END;
+";
+
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -94,6 +120,19 @@ pub(super) fn open_another(path: &Path, role: Role) -> Result<Connection, StoreE
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed("opening the store"))?;
     set_up(&connection, role).map_err(failed("setting up the store"))?;
+    Ok(connection)
+}
+
+/// A connection that reads and writes beside a process that has the store open, or alone.
+pub(super) fn open_present(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open_another(path, Role::Checkpointer)?;
+    check_version(&connection, path)?;
+    let found: u32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(failed("reading the format of the store"))?;
+    if found < VERSION {
+        return Err(StoreError::OldVersion { found, present: VERSION });
+    }
     Ok(connection)
 }
 
@@ -147,18 +186,22 @@ fn create_tables(connection: &mut Connection) -> rusqlite::Result<()> {
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(KEY_TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()
 }
 
-/// Version 1 had no digests.
+/// Version 1 had no digests; version 2 had no signing keys.
 fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found == 1 {
         transaction.execute_batch("ALTER TABLE log ADD COLUMN digest BLOB")?;
+    }
+    if (1..VERSION).contains(&found) {
+        transaction.execute_batch(KEY_TABLES)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()

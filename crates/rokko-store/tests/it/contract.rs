@@ -81,5 +81,7 @@ cases! {
     keys_and_settings_are_kept
     revisions_are_never_used_again
     a_backup_is_one_state
+    signing_keys_are_kept
+    movements_of_keys_are_remembered
     random_histories_equal_the_model
 }

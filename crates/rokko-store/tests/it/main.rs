@@ -7,6 +7,7 @@ mod contract;
 mod damage;
 #[cfg(test)]
 mod full;
+mod keys;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]

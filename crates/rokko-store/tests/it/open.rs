@@ -3,7 +3,10 @@
 use std::sync::Barrier;
 
 use rokko_store::contract::model::{Model, Step, check_whole, name, txt};
-use rokko_store::{SqliteStore, Store, StoreError, ZoneFilter};
+use rokko_model::UnixMillis;
+use rokko_store::{
+    KeyChange, KeyStore, SigningKey, SigningKeyId, SqliteKeys, SqliteStore, Store, StoreError, ZoneFilter,
+};
 use rokko_zone::{Edit, Revision};
 use tempfile::TempDir;
 
@@ -55,11 +58,14 @@ fn a_newer_format_is_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("store.db");
     drop(SqliteStore::open(&path).unwrap());
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(SqliteStore::open(&path), Err(StoreError::Version { found: 3, known: 2 })));
+    assert!(matches!(SqliteStore::open(&path), Err(StoreError::Version { found: 4, known: 3 })));
     assert!(std::fs::read(&path).unwrap() == before);
 }
+
+/// Takes away what format 3 has beside format 2.
+pub(crate) const WITHOUT_KEYS: &str = "DROP TABLE signing_keys; DROP TABLE key_audit; PRAGMA user_version = 2";
 
 #[test]
 fn version_1_gets_digests() {
@@ -69,6 +75,7 @@ fn version_1_gets_digests() {
     model.append(&store, &[create("a.")]);
     drop(store);
     let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(WITHOUT_KEYS).unwrap();
     old.execute_batch("ALTER TABLE log DROP COLUMN digest; PRAGMA user_version = 1").unwrap();
     drop(old);
     let store = SqliteStore::open(&path).unwrap();
@@ -76,6 +83,34 @@ fn version_1_gets_digests() {
     let digests: Vec<bool> =
         store.entries(Revision(0), 9).unwrap().iter().map(|entry| entry.digest.is_some()).collect();
     assert_eq!(digests, [false, true]);
+    assert_eq!(store.signing_keys(None, 9).unwrap(), []);
+}
+
+#[test]
+fn version_2_gets_signing_keys() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("store.db");
+    let (mut model, store) = (Model::default(), SqliteStore::open(&path).unwrap());
+    model.append(&store, &[create("a.")]);
+    drop(store);
+    rusqlite::Connection::open(&path).unwrap().execute_batch(WITHOUT_KEYS).unwrap();
+    let refused = SqliteKeys::open(&path).err();
+    assert!(matches!(refused, Some(StoreError::OldVersion { found: 2, present: 3 })), "{refused:?}");
+    let store = SqliteStore::open(&path).unwrap();
+    let key = SigningKey {
+        id: SigningKeyId([1; 16]),
+        zone: name("a."),
+        made_at: UnixMillis(1),
+        public: vec![1],
+        wrapped: vec![2],
+    };
+    let change = KeyChange { put: vec![key.clone()], ..KeyChange::default() };
+    store.change_signing_keys(&change).unwrap();
+    model.append(&store, &[create("b.")]);
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.signing_keys_of(&name("a.")).unwrap(), [key]);
+    model.check(&store);
 }
 
 #[test]
