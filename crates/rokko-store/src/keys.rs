@@ -61,7 +61,11 @@ pub struct SigningKey {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, zone, made_at, .. } = self;
-        f.debug_struct("SigningKey").field("id", id).field("zone", zone).field("made_at", made_at).finish_non_exhaustive()
+        f.debug_struct("SigningKey")
+            .field("id", id)
+            .field("zone", zone)
+            .field("made_at", made_at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,7 +184,13 @@ mod tests {
         assert_eq!(id.to_string(), "00010f10ff6162636465666768696a6b");
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
-        for bad in ["", "00", "00010f10ff6162636465666768696a6", "00010f10ff6162636465666768696a6b00", "+0010f10ff6162636465666768696a6b"] {
+        for bad in [
+            "",
+            "00",
+            "00010f10ff6162636465666768696a6",
+            "00010f10ff6162636465666768696a6b00",
+            "+0010f10ff6162636465666768696a6b",
+        ] {
             assert_eq!(bad.parse::<SigningKeyId>(), Err(SigningKeyIdError), "{bad}");
         }
     }

@@ -155,7 +155,9 @@ pub enum StoreError {
         known: u32,
     },
     /// The store's format is older, and this sort of access does not bring it up to date.
-    #[error("the store has format version {found}, and {present} is needed here: start the node once with this program")]
+    #[error(
+        "the store has format version {found}, and {present} is needed here: start the node once with this program"
+    )]
     OldVersion {
         /// The version found.
         found: u32,

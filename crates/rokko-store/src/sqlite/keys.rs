@@ -102,7 +102,8 @@ fn change_within(connection: &mut Connection, change: &KeyChange) -> Result<Chan
         octets += KEY_OCTETS;
     }
     for entry in &change.audit {
-        let sql = "INSERT INTO key_audit (at, actor, action, zone_key, key_id, recipient) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql =
+            "INSERT INTO key_audit (at, actor, action, zone_key, key_id, recipient) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let mut put = transaction.prepare_cached(sql).map_err(&write)?;
         let zone = entry.zone.as_ref().map(|zone| row::sort_key(zone).as_bytes().to_vec());
         let (at, key) = (row::to_column(entry.at.0), entry.key.map(|key| key.0));

@@ -29,7 +29,8 @@ use rokko_zone::{Delta, Revision, Zone};
 use rusqlite::Connection;
 
 use crate::{
-    Commit, KeyAudit, KeyChange, KeyStore, LogEntry, SigningKey, SigningKeyId, Store, StoreError, ZoneFilter, ZoneRecord,
+    Commit, KeyAudit, KeyChange, KeyStore, LogEntry, SigningKey, SigningKeyId, Store, StoreError, ZoneFilter,
+    ZoneRecord,
 };
 use checkpoint::Checkpointer;
 use error::{failed, io_failed};

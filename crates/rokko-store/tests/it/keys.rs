@@ -106,7 +106,11 @@ fn another_process_may_bring_keys_while_a_node_runs() {
         model.append(&store, &[super::open::create(&format!("z{round}."))]);
         store.change_signing_keys(&put(std::slice::from_ref(&two))).unwrap();
         let drop_one = KeyChange { delete: vec![one.id], ..KeyChange::default() };
-        if round % 2 == 0 { beside.change_signing_keys(&drop_one).unwrap() } else { all.push(one) }
+        if round % 2 == 0 {
+            beside.change_signing_keys(&drop_one).unwrap();
+        } else {
+            all.push(one);
+        }
         all.push(two);
     }
     all.sort_by_key(|key| key.id);

@@ -7,6 +7,7 @@ mod contract;
 mod damage;
 #[cfg(test)]
 mod full;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod kill;

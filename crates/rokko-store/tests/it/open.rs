@@ -2,8 +2,8 @@
 
 use std::sync::Barrier;
 
-use rokko_store::contract::model::{Model, Step, check_whole, name, txt};
 use rokko_model::UnixMillis;
+use rokko_store::contract::model::{Model, Step, check_whole, name, txt};
 use rokko_store::{
     KeyChange, KeyStore, SigningKey, SigningKeyId, SqliteKeys, SqliteStore, Store, StoreError, ZoneFilter,
 };

@@ -1,0 +1,31 @@
+//! Private signing keys: made, kept under a master key, used, moved.
+//!
+//! ```text
+//! master    the key that wraps all others, and where it comes from
+//! wrap      a private key as it is stored
+//! private   a private key in memory, for as long as it is needed
+//! software  signing with a key in this process
+//! keyring   makes, opens and remembers keys; signs with many threads
+//! ```
+//!
+//! Private octets leave this crate wrapped, sealed, or because somebody exported them. None of its types shows them in
+//! `Debug`, and what held them is overwritten before its memory is given back (`docs/decisions/0009-key-storage.md` says where
+//! that ends).
+
+mod error;
+mod file;
+mod keyring;
+mod master;
+mod pkcs8;
+mod private;
+mod random;
+mod rsa;
+mod software;
+mod wrap;
+
+pub use error::KeyError;
+pub use file::write_secret;
+pub use keyring::{KeyRing, KeyRingOptions, KeySpec, NewKey, Signers, StoredKey};
+pub use master::{MasterKey, MasterKeyError, MasterKeyId, MasterKeySource};
+pub use private::{KeyId, PrivateKey};
+pub use wrap::master_key_id_of;
