@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub mod conform;
 mod hash;
+pub mod life;
 pub mod plan;
 pub mod record;
 mod topology;

@@ -8,5 +8,6 @@
 )]
 
 mod judges;
+mod life;
 mod random;
 mod signer;

@@ -1,0 +1,68 @@
+//! What resolvers may hold, and what a validating one makes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keys by the number that the simulation gave them when they were made.
+pub(super) type Keys = BTreeSet<u64>;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DnskeyRrset {
+    pub(super) keys: Keys,
+    pub(super) signers: Keys,
+}
+
+/// Contents of one kind that servers gave out, with the moment until which caches may hold each.
+#[derive(Debug)]
+pub(super) struct Held<T>(BTreeMap<T, u64>);
+
+impl<T: Clone + Ord> Held<T> {
+    pub(super) fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// A server gave this out until `until_served`.
+    pub(super) fn serve(&mut self, content: &T, until_served: u64, ttl_s: u64) {
+        let until = self.0.entry(content.clone()).or_insert(0);
+        *until = (*until).max(until_served + ttl_s);
+    }
+
+    pub(super) fn at(&self, now: u64) -> impl Iterator<Item = &T> + Clone {
+        self.0.iter().filter(move |&(_, &until)| until >= now).map(|(content, _)| content)
+    }
+
+    pub(super) fn expire(&mut self, now: u64) {
+        self.0.retain(|_, until| *until >= now);
+    }
+}
+
+/// How much a validator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Validator {
+    /// A valid path for each algorithm (RFC 4035 §2.2).
+    EachAlgorithm,
+    /// Any one path (RFC 6840 §5.11).
+    AnyPath,
+}
+
+impl Validator {
+    /// Whether data with these signatures is bogus to one who holds this DS and DNSKEY RRset.
+    pub(super) fn finds_bogus(
+        self,
+        algorithm: impl Fn(u64) -> u8,
+        ds: &Keys,
+        dnskey: &DnskeyRrset,
+        signed: &Keys,
+    ) -> bool {
+        if ds.is_empty() {
+            return false;
+        }
+        let entries: Keys =
+            ds.iter().copied().filter(|key| dnskey.keys.contains(key) && dnskey.signers.contains(key)).collect();
+        let signers: Keys = signed.iter().copied().filter(|key| dnskey.keys.contains(key)).collect();
+        let all = |keys: &Keys| keys.iter().map(|&key| algorithm(key)).collect::<BTreeSet<_>>();
+        match self {
+            Self::AnyPath => entries.is_empty() || signers.is_empty(),
+            Self::EachAlgorithm => all(ds) != all(&entries) || !all(&dnskey.keys).is_subset(&all(&signers)),
+        }
+    }
+}

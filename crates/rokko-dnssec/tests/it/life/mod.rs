@@ -1,0 +1,8 @@
+//! The life of keys, simulated: a clock of its own, servers of the zone that lag, a parent that is slow, a signer that is down,
+//! and caches that hold whatever TTLs allow. No combination of what they hold may ever be bogus.
+
+mod cache;
+mod operator;
+mod random;
+mod simulation;
+mod world;
