@@ -28,7 +28,7 @@ pub enum KeyError {
     #[error("the private key is not valid for its public key ({0})")]
     Mismatch(Algorithm),
     /// An RSA key has a size that is not supported.
-    #[error("an RSA key of {0} bits is not supported: use 2048 to 4096")]
+    #[error("an RSA key of {0} bits is not supported: use 2048, 3072 or 4096")]
     RsaSize(usize),
     /// A private key cannot be had in the clear, because a token keeps it.
     #[error("a token keeps the key and does not give it away")]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rokko_dnssec::{Algorithm, PublicKey};
+use rokko_dnssec::{Algorithm, PublicKey, Sign, SignError, ToSign};
 use rokko_wire::Name;
 
 use crate::private::KeyId;
@@ -39,7 +39,7 @@ pub struct KeySpec {
     pub algorithm: Algorithm,
     /// The flags of its DNSKEY record, such as [`PublicKey::ZONE`] and [`PublicKey::SEP`].
     pub flags: u16,
-    /// The size of an RSA key: 2048 to 4096, a multiple of 8. Others have one size.
+    /// The size of an RSA key: 2048, 3072 or 4096 bits. Others have one size.
     pub rsa_bits: usize,
 }
 
@@ -289,5 +289,13 @@ impl Signers {
 
     fn key(&self, signer: usize) -> Result<&SoftwareKey, KeyError> {
         self.keys.get(signer).map(|open| &open.key).ok_or(KeyError::NoSigner(signer))
+    }
+}
+
+/// The signer at a place in a plan is the key at that place here.
+impl Sign for Signers {
+    fn sign(&self, inputs: &[ToSign]) -> Result<Vec<Box<[u8]>>, SignError> {
+        let inputs: Vec<(usize, &[u8])> = inputs.iter().map(|input| (input.signer, input.octets.as_slice())).collect();
+        self.sign_all(&inputs).map_err(|error| SignError(error.to_string()))
     }
 }

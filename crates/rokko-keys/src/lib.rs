@@ -5,6 +5,7 @@
 //! wrap      a private key as it is stored
 //! private   a private key in memory, for as long as it is needed
 //! software  signing with a key in this process
+//! bind      keys in BIND's format
 //! keyring   makes, opens and remembers keys; signs with many threads
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! `Debug`, and what held them is overwritten before its memory is given back (`docs/decisions/0009-key-storage.md` says where
 //! that ends).
 
+mod bind;
 mod error;
 mod file;
 mod keyring;
@@ -23,6 +25,7 @@ mod rsa;
 mod software;
 mod wrap;
 
+pub use bind::{BIND_FILE_MAX, BindError, BindKey, BindTimes};
 pub use error::KeyError;
 pub use file::write_secret;
 pub use keyring::{KeyRing, KeyRingOptions, KeySpec, NewKey, Signers, StoredKey};

@@ -7,12 +7,13 @@ use crate::KeyError;
 use crate::private::{Octets, RsaNumbers};
 use crate::random::SystemRandom;
 
-/// The sizes of keys that sign, in bits of the modulus: less is broken soon, and more is not supported by validators.
-pub(crate) const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+/// The sizes of keys that sign, in bits of the modulus. Less is broken soon, more is refused by validators, and the library that signs
+/// takes primes of a multiple of 512 bits.
+pub(crate) const BITS: [usize; 3] = [2048, 3072, 4096];
 
 /// A new key and its public octets (RFC 3110, section 2).
 pub(crate) fn generate(bits: usize) -> Result<(RsaNumbers, Vec<u8>), KeyError> {
-    if !BITS.contains(&bits) || !bits.is_multiple_of(8) {
+    if !BITS.contains(&bits) {
         return Err(KeyError::RsaSize(bits));
     }
     let key = rsa::PrivateKey::new(&mut SystemRandom, bits).map_err(|_| KeyError::Sign)?;

@@ -25,6 +25,8 @@ const PROGRAMS: &[Program] = &[
     ("delv", "bind9-dnsutils"),
     ("dnssec-signzone", "bind9-utils"),
     ("dnssec-verify", "bind9-utils"),
+    ("dnssec-keygen", "bind9-utils"),
+    ("keymgr", "knot"),
     ("named-checkzone", "bind9-utils"),
     ("ldns-signzone", "ldnsutils"),
     ("ldns-verify-zone", "ldnsutils"),
