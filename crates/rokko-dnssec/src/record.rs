@@ -118,6 +118,11 @@ pub(crate) fn nsec(next: &[u8], types: &[Rtype]) -> Box<[u8]> {
     rdata.into()
 }
 
+/// The next name and the bitmap in the data of an NSEC record.
+pub(crate) fn nsec_parts(rdata: &[u8]) -> Option<(&[u8], &[u8])> {
+    rdata.split_at_checked(wire_len(rdata).ok()?)
+}
+
 /// An NSEC3 record (RFC 5155 §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nsec3<'a> {
@@ -182,4 +187,19 @@ pub(crate) fn append_bitmap(types: &[Rtype], out: &mut Vec<u8>) {
         out.push(len);
         out.extend_from_slice(&bits[..usize::from(len)]);
     }
+}
+
+/// The types in a bitmap; a malformed rest is left out.
+pub(crate) fn types_of(bitmap: &[u8]) -> Vec<Rtype> {
+    let mut types = Vec::new();
+    let mut rest = bitmap;
+    while let Some((&[window, len], tail)) = rest.split_first_chunk() {
+        let Some((bits, tail)) = tail.split_at_checked(usize::from(len)) else { break };
+        for (index, octet) in (0_u16..).zip(bits.iter().take(32)) {
+            let set = (0..8).filter(|bit| octet & (0x80 >> bit) != 0);
+            types.extend(set.map(|bit| Rtype(u16::from(window) << 8 | (index * 8) | bit)));
+        }
+        rest = tail;
+    }
+    types
 }

@@ -45,6 +45,7 @@ impl<'z> Job<'z> {
                 touched.insert(hash);
             }
             chain.changes.insert(hash, bitmap);
+            self.hashed.extend(name_of_key(key, &self.plan.apex));
         }
         let mut records: BTreeSet<Hash> = chain.changes.keys().copied().collect();
         records.extend(touched.iter().filter_map(|hash| chain.previous(hash)));

@@ -26,6 +26,8 @@ pub(super) struct Job<'z> {
     to_sign: Vec<ToSign>,
     nodes: Vec<NodeChange>,
     expires_first: Option<u32>,
+    /// The names whose NSEC3 records change by more than the next name.
+    pub(super) hashed: Vec<Name>,
 }
 
 /// How one name changes.
@@ -70,6 +72,7 @@ impl<'z> Job<'z> {
             to_sign: Vec::new(),
             nodes: Vec::new(),
             expires_first: None,
+            hashed: Vec::new(),
         })
     }
 
@@ -206,7 +209,7 @@ impl<'z> Job<'z> {
     }
 
     /// Has all signed that is to be signed, and puts the changes together.
-    pub(super) fn finish(self, sign: &dyn Sign) -> Result<Conformed, ConformError> {
+    pub(super) fn finish(mut self, sign: &dyn Sign) -> Result<Conformed, ConformError> {
         let made = if self.to_sign.is_empty() { Vec::new() } else { sign.sign(&self.to_sign)? };
         let (found, expected) = (made.len(), self.to_sign.len());
         if found != expected {
@@ -214,7 +217,7 @@ impl<'z> Job<'z> {
         }
         let header_len = HEADER_LEN_MIN + self.plan.apex.as_bytes().len();
         let mut changes = Vec::with_capacity(2 * self.nodes.len());
-        for node in self.nodes {
+        for node in std::mem::take(&mut self.nodes) {
             let mut rdatas = node.kept;
             for index in node.to_sign {
                 rdatas.push([&self.to_sign[index].octets[..header_len], &*made[index]].concat().into());
@@ -230,7 +233,8 @@ impl<'z> Job<'z> {
         // Names with data and hashed names come each in their order.
         changes.sort_by(|a, b| (&a.owner, a.rtype).cmp(&(&b.owner, b.rtype)));
         let signatures = made.len();
-        Ok(Conformed { delta: Delta { changes }, needs_walk: false, signatures, expires_first: self.expires_first })
+        let Self { expires_first, hashed, .. } = self;
+        Ok(Conformed { delta: Delta { changes }, needs_walk: false, hashed, signatures, expires_first })
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Conformed {
     /// Whether the TTL of all denial changes, so that a [`Walk`] over the zone is due. What was touched is right
     /// already, and what was not is valid still.
     pub needs_walk: bool,
+    /// The names whose NSEC3 records come, go or get other types, for [`crate::verify::Terms::hashed`].
+    pub hashed: Vec<Name>,
     /// How many signatures were made.
     pub signatures: usize,
     /// The earliest expiration among the signatures at the names that were looked at, those that stay and new ones.

@@ -7,6 +7,7 @@
     reason = "zone files and other programs to compare with"
 )]
 
+mod gate;
 mod judges;
 mod life;
 mod random;
