@@ -91,7 +91,7 @@ fn see(state: &mut State, keys: KeySet, others: bool, ttl_s: u32, notes: &mut Ve
             if held.seen && held.until.is_none() {
                 return;
             }
-            (held.seen, held.until, held.left) = (true, None, None);
+            (held.seen, held.until) = (true, None);
         }
         None => state.ds.push(HeldDs { keys, others, seen: true, ttl_s, ..HeldDs::default() }),
     }
@@ -109,7 +109,7 @@ fn leave_others(state: &mut State, policy: &DnssecPolicy, view: &ParentView, onl
     let registration_s = u64::from(policy.parent_registration_s);
     for held in state.ds.iter_mut().filter(|held| (held.keys, held.others) != only && held.until.is_none()) {
         let is_asked = Some(held.keys) == asked && !held.others;
-        let may_come = !held.seen && held.left.is_none_or(|left| view.at < left + registration_s);
+        let may_come = held.left.map_or(!held.seen, |left| view.at < left + registration_s);
         if !is_asked && !may_come {
             let ttl_s = u64::from(held.ttl_s.max(policy.parent_ds_ttl_s));
             held.until = Some(view.at + ttl_s + margin_s);

@@ -204,7 +204,7 @@ pub struct HeldDs {
     /// Whether a server of the parent was seen with it.
     #[serde(rename = "seen", default, skip_serializing_if = "is_false")]
     pub seen: bool,
-    /// When it was no longer asked for, while no server was seen with it, in Unix seconds.
+    /// When the parent was asked for another one while it may not have done what it was asked for before, in Unix seconds.
     #[serde(rename = "left", default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
     /// From when on no cache holds it, in Unix seconds; none while that is not known.

@@ -270,7 +270,7 @@ impl Work<'_> {
         if next == self.state.asked {
             return false;
         }
-        self.leave_request();
+        self.leave_request(next);
         self.state.asked = next;
         self.state.request = next.map(|_| RequestSpread::Spreading { plan, at: self.facts.now });
         if let Some(keys) = next {
@@ -312,12 +312,17 @@ impl Work<'_> {
         (published && (may_have_ds || self.state.asked.is_some())).then_some(KeySet::EMPTY)
     }
 
-    /// The parent may still carry out what it was asked for until now.
-    fn leave_request(&mut self) {
+    /// The parent may still carry out what it was asked for until now, if it was not seen to have done so.
+    ///
+    /// If a former request comes back, it may be behind by more than one: then no version is gone because it is not seen.
+    fn leave_request(&mut self, next: Option<KeySet>) {
         let (asked, now) = (self.state.asked, self.facts.now);
-        let left = self.state.ds.iter_mut().find(|ds| Some(ds.keys) == asked && !ds.others && !ds.seen);
-        if let Some(left) = left {
-            left.left = Some(now);
+        let comes_back = self.state.ds.iter().any(|ds| Some(ds.keys) == next && !ds.others);
+        for held in self.state.ds.iter_mut().filter(|held| held.until.is_none()) {
+            let was_asked = Some(held.keys) == asked && !held.others;
+            if comes_back || (was_asked && !held.seen) {
+                held.left = Some(now);
+            }
         }
     }
 

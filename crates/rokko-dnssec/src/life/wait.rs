@@ -158,7 +158,7 @@ fn wait_for_parent(work: &Work<'_>, waits: &mut Vec<Wait>) -> bool {
         return false;
     }
     let registration_s = u64::from(work.policy.parent_registration_s);
-    let left = state.ds.iter().filter(|held| held.until.is_none() && !held.seen).filter_map(|held| held.left).max();
+    let left = state.ds.iter().filter(|held| held.until.is_none()).filter_map(|held| held.left).max();
     let firm = state.request.and_then(|request| match request {
         RequestSpread::Firm(from) => Some(from),
         RequestSpread::Spreading { .. } => None,

@@ -20,10 +20,15 @@ impl<T: Clone + Ord> Held<T> {
         Self(BTreeMap::new())
     }
 
-    /// A server gave this out until `until_served`.
-    pub(super) fn serve(&mut self, content: &T, until_served: u64, ttl_s: u64) {
-        let until = self.0.entry(content.clone()).or_insert(0);
-        *until = (*until).max(until_served + ttl_s);
+    /// A server gives this out at a moment. True if no cache had it.
+    pub(super) fn serve(&mut self, content: &T, now: u64, ttl_s: u64) -> bool {
+        if let Some(until) = self.0.get_mut(content) {
+            let was_gone = *until < now;
+            *until = (*until).max(now + ttl_s);
+            return was_gone;
+        }
+        self.0.insert(content.clone(), now + ttl_s);
+        true
     }
 
     pub(super) fn at(&self, now: u64) -> impl Iterator<Item = &T> + Clone {

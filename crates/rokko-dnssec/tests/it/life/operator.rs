@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rokko_dnssec::life::{
     AlgorithmChange, Chains, Clock, Command, DenialPolicy, DnssecPolicy, Facts, Goal, KeyId, KeyWanted, KskMethod,
-    Layout, NewKey, Outcome, ParentView, RequestSpread, Role, State, Visible, command, explain, step,
+    Layout, NewKey, Outcome, ParentView, Role, State, Visible, command, explain, step,
 };
 use rokko_dnssec::{Algorithm, DigestType, PublicKey};
 
@@ -98,7 +98,7 @@ impl Signer {
     fn next_moment(&mut self) -> u64 {
         let now = self.world.now;
         let busy = self.last.as_ref().is_none_or(|last| last.changed || !last.waits.is_empty());
-        let poll = if busy { self.world.random.within(1, 2 * HOUR) } else { self.world.random.within(HOUR, 30 * DAY) };
+        let poll = if busy { self.world.random.within(1, 4 * HOUR) } else { self.world.random.within(HOUR, 30 * DAY) };
         let planned = self.last.as_ref().and_then(|last| last.next_at.into_iter().chain(last.look_at).min());
         let soon = [Some(now + poll), planned, self.signing_until, Some(self.world.next_arrival())];
         soon.into_iter().flatten().min().unwrap_or(now).max(now + 1)
@@ -190,20 +190,21 @@ impl Signer {
     }
 
     fn adopt(&mut self, outcome: Outcome) {
-        explain(&self.world.apex, &outcome).to_string();
-        let before = std::mem::replace(&mut self.state, round_trip(&outcome.state));
-        assert_eq!(outcome.changed, before != self.state);
+        assert_eq!(outcome.changed, outcome.state != self.state);
+        let before = self.state.plan;
+        if outcome.changed {
+            explain(&self.world.apex, &outcome).to_string();
+            self.state = round_trip(&outcome.state);
+        }
         for note in &outcome.notes {
             self.world.tell(note.clone());
         }
         self.deleted.extend(&outcome.delete);
-        let is_firm = matches!(self.state.request, Some(RequestSpread::Firm(from)) if from <= self.world.now);
-        let asks = self.state.asked.is_some_and(|keys| !keys.is_empty());
-        self.world.wants_signed = self.state.signed && is_firm && asks;
+        self.world.is_secure = self.state.signed && self.state.ds_versions().all(|ds| !ds.keys.is_empty());
         let in_use = self.state.signing_keys();
         let there = in_use.iter().all(|key| !self.deleted.contains(&key.id));
         self.world.hold(there, || "a key that signs was deleted".to_owned());
-        if before.plan != self.state.plan {
+        if before != self.state.plan {
             self.begin_signing();
         }
         self.last = Some(outcome);
@@ -230,8 +231,7 @@ impl Signer {
         if let Ok(state) = command(&self.state, self.world.now, wanted) {
             self.world.tell(format!("asked for: {wanted:?}"));
             self.state = round_trip(&state);
-            self.world.wants_signed = false;
-            self.world.must_be_secure &= self.state.signed;
+            self.world.is_secure &= self.state.signed;
             self.last = None;
         }
     }
@@ -294,7 +294,7 @@ impl Signer {
             hold(state.keys.len() == keys * self.policy.keys.roles().len(), "there are other keys than the policy has");
             hold(state.keys.iter().all(|key| key.public.algorithm == self.policy.algorithm), "another algorithm");
             hold(state.denial == Some(self.policy.denial) && state.denial_change.is_none(), "another denial");
-            hold(self.world.must_be_secure, "the zone is signed and not secure");
+            hold(self.world.is_secure, "the zone is signed and not secure");
             hold(signers_of(state).len() == 1, "more than one key signs the zone");
         } else {
             hold(state.is_idle_unsigned() && self.world.is_insecure_everywhere(), "the zone is not unsigned");

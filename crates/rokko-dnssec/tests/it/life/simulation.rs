@@ -39,7 +39,7 @@ fn seeds() -> std::ops::Range<u64> {
         let (from, to) = text.split_once("..").expect("ROKKO_SIM_SEEDS is like 0..100");
         from.parse().unwrap()..to.parse().unwrap()
     };
-    std::env::var("ROKKO_SIM_SEEDS").map_or(0..400, range)
+    std::env::var("ROKKO_SIM_SEEDS").map_or(0..300, range)
 }
 
 #[test]

@@ -57,14 +57,14 @@ pub(super) struct World {
     parent_primary: Vec<Box<[u8]>>,
     next_scan: u64,
     scan_max: u64,
+    /// Whether a cache may hold something that none held when it was judged last.
+    fresh: bool,
     held_ds: Held<Keys>,
     held_dnskey: Held<DnskeyRrset>,
     held_signed: Held<Keys>,
     pub(super) validator: Validator,
-    /// Whether the operator wants the zone signed, and the parent cannot think otherwise.
-    pub(super) wants_signed: bool,
-    /// Whether all caches knew a DS, and nobody asked for the zone to be unsigned since.
-    pub(super) must_be_secure: bool,
+    /// Whether the signer takes it that all caches know a DS.
+    pub(super) is_secure: bool,
     pub(super) story: Vec<String>,
 }
 
@@ -101,12 +101,12 @@ impl World {
             parent_primary: Vec::new(),
             next_scan: BEGIN,
             scan_max,
+            fresh: true,
             held_ds: Held::new(),
             held_dnskey: Held::new(),
             held_signed: Held::new(),
             validator: Validator::EachAlgorithm,
-            wants_signed: false,
-            must_be_secure: false,
+            is_secure: false,
             story: Vec::new(),
         };
         world.trouble();
@@ -225,14 +225,16 @@ impl World {
     fn serve(&mut self) {
         for pop in &self.pops {
             let revision = &self.revisions[pop.revision];
-            self.held_dnskey.serve(&revision.dnskey, self.now, revision.dnskey_ttl);
+            self.fresh |= self.held_dnskey.serve(&revision.dnskey, self.now, revision.dnskey_ttl);
             for signed in &revision.signed {
-                self.held_signed.serve(signed, self.now, revision.data_ttl);
+                self.fresh |= self.held_signed.serve(signed, self.now, revision.data_ttl);
             }
         }
         for i in 0..self.parent.len() {
             let keys = self.keys_of(&self.parent[i].ds);
-            self.held_ds.serve(&keys, self.now, self.ds_ttl);
+            // The policy's TTL stands for that of negative answers, which is not seen.
+            let ttl = if keys.is_empty() { self.ds_ttl.min(DAY) } else { self.ds_ttl };
+            self.fresh |= self.held_ds.serve(&keys, self.now, ttl);
         }
     }
 
@@ -240,7 +242,9 @@ impl World {
     fn judge(&mut self) {
         let now = self.now;
         let algorithm = |key: u64| self.algorithms[&key];
-        for ds in self.held_ds.at(now) {
+        // What is only forgotten makes nothing bogus.
+        let judged = std::mem::take(&mut self.fresh).then(|| self.held_ds.at(now)).into_iter().flatten();
+        for ds in judged {
             for dnskey in self.held_dnskey.at(now) {
                 for signed in self.held_signed.at(now) {
                     let bogus = self.validator.finds_bogus(algorithm, ds, dnskey, signed);
@@ -249,8 +253,7 @@ impl World {
             }
         }
         let without_ds = self.held_ds.at(now).any(Keys::is_empty);
-        self.hold(!self.must_be_secure || !without_ds, || "insecure, though it was secure".to_owned());
-        self.must_be_secure |= self.wants_signed && !without_ds;
+        self.hold(!self.is_secure || !without_ds, || "insecure, though it was taken to be secure".to_owned());
         self.held_ds.expire(now);
         self.held_dnskey.expire(now);
         self.held_signed.expire(now);
