@@ -42,11 +42,15 @@ pub(crate) fn complete(apex: &Name, contents: &mut Vec<Rrset>, defaults: &ZoneDe
 /// A SOA record that was signed elsewhere stays as it is: another serial would make its signature, and with it every
 /// negative answer, bogus (RFC 4035 §5.3).
 pub(crate) fn move_serial(zone: &Zone, delta: &mut Delta, policy: SoaEdit, now: UnixMillis) {
+    if !has_signed_soa(zone, delta) {
+        move_serial_of_signed(zone, delta, policy, now);
+    }
+}
+
+/// The same, for a zone whose SOA record is signed afterwards.
+pub(crate) fn move_serial_of_signed(zone: &Zone, delta: &mut Delta, policy: SoaEdit, now: UnixMillis) {
     let apex = &zone.apex();
     let Some(before) = zone.rrset(apex, Rtype::SOA).map(Contents::of) else { return };
-    if has_signed_soa(zone, delta) {
-        return;
-    }
     let place = place_of(delta, apex, Rtype::SOA);
     let mut after = match place {
         Ok(index) => match &delta.changes[index].after {

@@ -3,7 +3,7 @@
 use rokko_mirror::MirrorError;
 use rokko_model::{KeyId, Refusal};
 use rokko_store::StoreError;
-use rokko_wire::Name;
+use rokko_wire::{Name, Rtype};
 use rokko_zone::check::Finding;
 use rokko_zone::{EditError, Revision};
 
@@ -83,6 +83,40 @@ pub enum ControlError {
         zone: Name,
         /// The revision asked for.
         revision: Revision,
+    },
+    /// The record is made by signing, and so is nobody's to write.
+    #[error(
+        "{owner} {rtype} is made by signing the zone {zone}: it can't be written; `rokko dnssec` changes how the zone is signed"
+    )]
+    MadeBySigning {
+        /// The zone.
+        zone: Name,
+        /// Whose RRset.
+        owner: Name,
+        /// Of which type.
+        rtype: Rtype,
+    },
+    /// The zone cannot be signed.
+    #[error("the zone {zone} can't be signed so: {what}")]
+    Signing {
+        /// The zone.
+        zone: Name,
+        /// Why, and what to do.
+        what: String,
+    },
+    /// What would be published would not validate.
+    #[error("the change of {zone} was refused, because a validator would refuse what it leads to: {what}")]
+    Gate {
+        /// The zone.
+        zone: Name,
+        /// The first thing that is wrong.
+        what: String,
+    },
+    /// There is no such policy.
+    #[error("there is no DNSSEC policy {policy:?} in the configuration of this node")]
+    NoSuchPolicy {
+        /// The name asked for.
+        policy: String,
     },
     /// A limit would be passed.
     #[error("{what} would be more than the limit of {limit}")]

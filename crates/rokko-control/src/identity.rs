@@ -20,6 +20,12 @@ impl Identity {
         Self { actor, scope: Scope::administrator(), key: None }
     }
 
+    /// What the control plane does by itself for signed zones.
+    pub(crate) fn signer() -> Self {
+        let actor = Actor { name: "signer".to_owned(), address: String::new() };
+        Self { actor, scope: Scope::administrator(), key: None }
+    }
+
     pub(crate) fn of_key(key: &ApiKey, address: &str) -> Self {
         let actor = Actor { name: format!("{} ({})", key.name, key.id), address: address.to_owned() };
         Self { actor, scope: key.scope.clone(), key: Some(key.id.clone()) }

@@ -8,6 +8,7 @@
 //! Jobs that wait together share one append, so that the cost of making them durable is shared as well.
 
 mod contents;
+pub mod dnssec;
 mod error;
 pub mod fleet;
 mod identity;
@@ -73,6 +74,7 @@ struct Shared {
     /// Who belongs to the fleet.
     registry: fleet::Kept,
     live: Mutex<fleet::Live>,
+    signer: dnssec::Signer,
 }
 
 impl Control {
@@ -94,13 +96,18 @@ impl Control {
             applied_times: Mutex::default(),
             registry,
             live: Mutex::new(fleet::Live::new(started)),
+            signer: dnssec::Signer::new(),
         });
         writer::start(&shared, jobs)?;
+        if let Some(options) = &shared.options.dnssec {
+            dnssec::start(&shared, options)?;
+        }
         Ok(Self(shared))
     }
 
     /// Finishes what is queued and refuses all that comes later. Returns when the writer has ended.
     pub fn stop(&self) {
+        self.0.signer.stop();
         self.0.queue.stop();
     }
 

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use rokko_model::UnixMillis;
 use rokko_wire::Name;
 
+use crate::dnssec::DnssecOptions;
+
 /// How the control plane works.
 #[derive(Clone)]
 pub struct Options {
@@ -13,13 +15,20 @@ pub struct Options {
     pub defaults: ZoneDefaults,
     /// What is too much.
     pub limits: Limits,
+    /// How zones are signed; `None`: none is.
+    pub dnssec: Option<DnssecOptions>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { defaults: ZoneDefaults::default(), limits: Limits::default(), clock: Arc::new(system_time) }
+        Self {
+            defaults: ZoneDefaults::default(),
+            limits: Limits::default(),
+            dnssec: None,
+            clock: Arc::new(system_time),
+        }
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use rokko_model::{ChangeKind, Expect, Permission, Request, UnixMillis, ZoneMeta};
-use rokko_store::{Commit, NewState, StoreError, VersionBefore};
+use rokko_model::{ChangeKind, Dnssec, Expect, Permission, Request, UnixMillis, ZoneMeta};
+use rokko_store::{Commit, NewState, SigningKey, StoreError, VersionBefore};
 use rokko_wire::{Name, Rtype};
 use rokko_zone::check::{Finding, check_touched, check_zone};
 use rokko_zone::file::Severity;
 use rokko_zone::{Delta, Digest, Edit, EditError, Revision, Zone, ZonePageChanges};
 
 use crate::contents::{complete, move_serial, only_an_older_serial};
+use crate::dnssec::{is_made, keep_own};
 use crate::{Committed, ControlError, Identity, Shared, rollback};
 
 /// The most octets of the records that one change set touches, before and afterwards together.
@@ -33,6 +34,8 @@ pub(crate) struct Planner<'a> {
     octets: usize,
     /// How many they may have with the job that is being planned.
     octets_max: usize,
+    /// Private keys that have to be stored before the commits.
+    pub(crate) keys: Vec<SigningKey>,
 }
 
 /// The commits of one append, and what they come to.
@@ -43,6 +46,8 @@ pub(crate) struct Planned {
     /// What the zones in them are afterwards; `None`: deleted.
     pub(crate) zones: HashMap<Name, Option<Zone>>,
     pub(crate) digest: Digest,
+    /// Private keys that have to be stored before the commits.
+    pub(crate) keys: Vec<SigningKey>,
 }
 
 /// A zone's way from one version to the next.
@@ -55,13 +60,32 @@ pub(crate) struct Step {
     pub(crate) meta: Option<ZoneMeta>,
     /// Whether the whole zone has to be checked, and not what is touched alone.
     pub(crate) whole: bool,
+    /// What a walk of the signer brings.
+    pub(crate) walk: Option<Delta>,
+}
+
+impl Step {
+    pub(crate) fn new(kind: ChangeKind, before: Option<Zone>, delta: Delta) -> Self {
+        Self { kind, before, delta, meta: None, whole: false, walk: None }
+    }
 }
 
 impl<'a> Planner<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Result<Self, StoreError> {
         let (head, digest) = (shared.store.head()?, shared.mirror.digest());
         let (zones, metas) = (HashMap::new(), HashMap::new());
-        Ok(Self { shared, at: shared.now(), head, commits: Vec::new(), zones, metas, digest, octets: 0, octets_max: 0 })
+        Ok(Self {
+            shared,
+            at: shared.now(),
+            head,
+            commits: Vec::new(),
+            zones,
+            metas,
+            digest,
+            octets: 0,
+            octets_max: 0,
+            keys: Vec::new(),
+        })
     }
 
     /// About how many octets the changes planned so far have.
@@ -71,7 +95,7 @@ impl<'a> Planner<'a> {
 
     /// What was planned.
     pub(crate) fn finish(self) -> Planned {
-        Planned { after: self.head, commits: self.commits, zones: self.zones, digest: self.digest }
+        Planned { after: self.head, commits: self.commits, zones: self.zones, digest: self.digest, keys: self.keys }
     }
 
     /// Plans all requests of a change set, or none.
@@ -122,13 +146,14 @@ impl<'a> Planner<'a> {
 
     fn step(&mut self, request: Request, current: Option<Zone>) -> Result<Step, ControlError> {
         match request {
-            Request::Create { zone, meta, mut contents } => {
+            Request::Create { zone, mut meta, mut contents, signing } => {
                 if current.is_some() {
                     return Err(ControlError::Exists { zone });
                 }
                 complete(&zone, &mut contents, &self.shared.options.defaults, self.at);
+                meta.dnssec = self.begin_signing(&zone, &mut contents, signing)?;
                 let delta = Delta::creating(&zone, contents).map_err(edit_error(&zone))?;
-                Ok(Step { kind: ChangeKind::Create, before: None, delta, meta: Some(meta), whole: true })
+                Ok(Step { meta: Some(meta), whole: true, ..Step::new(ChangeKind::Create, None, delta) })
             }
             Request::Import { zone, contents, .. } => self.import(&zone, current, contents),
             Request::Edit { zone, edits, annotations, .. } => {
@@ -136,17 +161,23 @@ impl<'a> Planner<'a> {
                 let meta = self.annotated(&zone, annotations)?;
                 self.edit(before, &edits, meta)
             }
-            Request::SetMeta { zone, meta, .. } => {
+            Request::SetMeta { zone, mut meta, .. } => {
                 let before = current.ok_or_else(|| ControlError::NotFound { zone: zone.clone() })?;
-                let changed = self.meta(&zone)? != meta;
+                let now = self.meta(&zone)?;
+                meta.dnssec.clone_from(&now.dnssec);
+                let changed = now != meta;
                 let meta = changed.then_some(meta);
-                Ok(Step { kind: ChangeKind::Meta, before: Some(before), delta: Delta::default(), meta, whole: false })
+                Ok(Step { meta, ..Step::new(ChangeKind::Meta, Some(before), Delta::default()) })
             }
             Request::Rollback { zone, to, .. } => rollback::step(self, &zone, to, current),
             Request::Delete { zone, .. } => {
                 let before = current.ok_or_else(|| ControlError::NotFound { zone: zone.clone() })?;
                 let delta = before.resolve_whole([]).map_err(edit_error(&zone))?;
-                Ok(Step { kind: ChangeKind::Delete, before: Some(before), delta, meta: None, whole: false })
+                Ok(Step::new(ChangeKind::Delete, Some(before), delta))
+            }
+            Request::Sign { zone, step, .. } => {
+                let before = current.ok_or_else(|| ControlError::NotFound { zone: zone.clone() })?;
+                self.sign_step(before, step)
             }
         }
     }
@@ -160,48 +191,73 @@ impl<'a> Planner<'a> {
         let Some(before) = current else {
             let delta = Delta::creating(zone, contents).map_err(edit_error(zone))?;
             let meta = Some(ZoneMeta::default());
-            return Ok(Step { kind: ChangeKind::Import, before: None, delta, meta, whole: true });
+            return Ok(Step { meta, whole: true, ..Step::new(ChangeKind::Import, None, delta) });
         };
         let mut delta = before.resolve_whole(contents).map_err(edit_error(zone))?;
+        let meta = self.meta(zone)?;
+        if meta.dnssec.is_some() {
+            keep_own(zone, &mut delta);
+        }
         if only_an_older_serial(&before, &delta) {
             delta = Delta::default();
         }
         if !delta.is_empty() {
-            move_serial(&before, &mut delta, self.meta(zone)?.soa_edit, self.at);
+            move_serial(&before, &mut delta, meta.soa_edit, self.at);
         }
-        Ok(Step { kind: ChangeKind::Import, before: Some(before), delta, meta: None, whole: true })
+        Ok(Step { whole: true, ..Step::new(ChangeKind::Import, Some(before), delta) })
     }
 
     fn edit(&mut self, before: Zone, edits: &[Edit], meta: Option<ZoneMeta>) -> Result<Step, ControlError> {
-        let mut delta = before.resolve(edits).map_err(edit_error(&before.apex()))?;
+        let apex = before.apex();
+        let mut delta = before.resolve(edits).map_err(edit_error(&apex))?;
         if !delta.is_empty() {
-            let policy = match &meta {
-                Some(meta) => meta.soa_edit,
-                None => self.meta(&before.apex())?.soa_edit,
+            let now = match &meta {
+                Some(meta) => meta,
+                None => &self.meta(&apex)?,
             };
-            move_serial(&before, &mut delta, policy, self.at);
+            if now.dnssec.is_some()
+                && let Some(made) = delta.changes.iter().find(|change| is_made(&apex, &change.owner, change.rtype))
+            {
+                let (owner, rtype) = (made.owner.clone(), made.rtype);
+                return Err(ControlError::MadeBySigning { zone: apex, owner, rtype });
+            }
+            move_serial(&before, &mut delta, now.soa_edit, self.at);
         }
-        Ok(Step { kind: ChangeKind::Edit, before: Some(before), delta, meta, whole: false })
+        Ok(Step { meta, ..Step::new(ChangeKind::Edit, Some(before), delta) })
     }
 
     /// Checks a step's outcome and adds its commit.
     fn commit(&mut self, who: &Identity, reason: &str, name: Name, step: Step) -> Result<Committed, ControlError> {
-        let Step { kind, before, delta, meta, whole } = step;
-        if let Some(before) = before.as_ref().filter(|_| delta.is_empty() && meta.is_none()) {
+        let Step { kind, before, mut delta, mut meta, whole, walk } = step;
+        let walks = walk.as_ref().is_some_and(|walk| !walk.is_empty());
+        if let Some(before) = before.as_ref().filter(|_| delta.is_empty() && meta.is_none() && !walks) {
             let (revision, serial) = (before.revision(), Some(before.serial()));
             return Ok(Committed { zone: name, revision, serial, changed: false, warnings: Vec::new() });
+        }
+        let revision = self.next_revision();
+        let deleted = kind == ChangeKind::Delete;
+        let own: Vec<Name> = delta.owners().cloned().collect();
+        let mut gate = None;
+        if !deleted && let Some(mut dnssec) = self.dnssec(&name, meta.as_ref())? {
+            let kept = dnssec.clone();
+            (delta, gate) = self.sign(&name, before.as_ref(), delta, walk, &mut dnssec, revision)?;
+            if dnssec != kept {
+                let changed = meta.take().map_or_else(|| self.meta(&name), Ok)?;
+                meta = Some(ZoneMeta { dnssec: Some(dnssec), ..changed });
+            }
         }
         self.octets += delta.octets();
         if self.octets > self.octets_max {
             let what = format!("the octets of the records that change in {name}");
             return Err(ControlError::TooLarge { what, limit: CHANGE_OCTETS_MAX as u64 });
         }
-        let revision = Revision(self.head.0 + self.commits.len() as u64 + 1);
         let version = before.as_ref().map_or(VersionBefore::Absent, |zone| VersionBefore::At(zone.revision()));
-        let deleted = kind == ChangeKind::Delete;
         let (zone, pages) =
             before.clone().unwrap_or_else(|| Zone::empty(&name)).apply(&delta, revision).map_err(edit_error(&name))?;
-        let warnings = if deleted { Vec::new() } else { self.check(&zone, &delta, whole)? };
+        let warnings = if deleted { Vec::new() } else { self.check(&zone, &own, whole)? };
+        if let Some(gate) = gate {
+            gate.pass(&zone, &delta)?;
+        }
         let after = if deleted { NewState::Absent } else { present(&zone, meta.clone(), pages) };
         let serial = (!deleted).then(|| zone.serial());
         self.digest.replace(before.as_ref(), (!deleted).then_some(&zone), &delta);
@@ -224,13 +280,13 @@ impl<'a> Planner<'a> {
     }
 
     /// The findings about a zone that do not keep it out. Records that a later change may add are only missed.
-    fn check(&self, zone: &Zone, delta: &Delta, whole: bool) -> Result<Vec<Finding>, ControlError> {
+    fn check(&self, zone: &Zone, touched: &[Name], whole: bool) -> Result<Vec<Finding>, ControlError> {
         let limit = self.shared.options.limits.zone_records_max;
         let apex = &zone.apex();
         if zone.records() > limit {
             return Err(ControlError::TooLarge { what: format!("the number of records of {apex}"), limit });
         }
-        let mut findings = if whole { check_zone(apex, zone) } else { check_touched(apex, zone, delta.owners()) };
+        let mut findings = if whole { check_zone(apex, zone) } else { check_touched(apex, zone, touched) };
         for finding in &mut findings {
             if finding.is_incomplete() && !matches!(finding.code, "no-soa" | "no-ns") {
                 finding.severity = Severity::Warning;
@@ -241,6 +297,11 @@ impl<'a> Planner<'a> {
         }
         findings.truncate(WARNINGS_MAX);
         Ok(findings)
+    }
+
+    /// The revision that the next commit gets.
+    pub(crate) fn next_revision(&self) -> Revision {
+        Revision(self.head.0 + self.commits.len() as u64 + 1)
     }
 
     fn current(&self, name: &Name) -> Option<Zone> {
@@ -255,6 +316,14 @@ impl<'a> Planner<'a> {
             return Ok(meta.clone());
         }
         Ok(self.shared.store.zone(name)?.map(|record| record.meta).unwrap_or_default())
+    }
+
+    /// How the zone is signed, if it is.
+    fn dnssec(&self, name: &Name, meta: Option<&ZoneMeta>) -> Result<Option<Box<Dnssec>>, ControlError> {
+        match meta {
+            Some(meta) => Ok(meta.dnssec.clone()),
+            None => Ok(self.meta(name)?.dnssec),
+        }
     }
 
     /// The zone's metadata with annotations changed, if that changes anything.

@@ -9,6 +9,7 @@ use rokko_zone::{Contents, Delta, Revision, RrsetDelta, Zone};
 
 use crate::ControlError;
 use crate::contents::move_serial;
+use crate::dnssec::is_made;
 use crate::plan::{Planner, Step, edit_error};
 
 /// How many revisions are read at once.
@@ -21,7 +22,7 @@ pub(crate) fn step(
     to: Revision,
     current: Option<Zone>,
 ) -> Result<Step, ControlError> {
-    let (later, meta) = history_after(planner, name, to)?;
+    let (later, mut meta) = history_after(planner, name, to)?;
     let now = current.clone().unwrap_or_else(|| Zone::empty(name));
     let mut target = now.clone();
     let mut touched = BTreeSet::new();
@@ -34,12 +35,17 @@ pub(crate) fn step(
         touched.extend(delta.changes.iter().map(|change| (change.owner.clone(), change.rtype)));
         target = target.apply(&delta.inverse(), to).map_err(edit_error(name))?.0;
     }
+    let dnssec = if current.is_some() { planner.meta(name)?.dnssec } else { meta.dnssec.take() };
+    if dnssec.is_some() {
+        touched.retain(|(owner, rtype)| !is_made(name, owner, *rtype));
+    }
+    meta.dnssec = dnssec;
     let mut delta = difference(&now, &target, touched);
     if current.is_some() && !delta.is_empty() {
         move_serial(&now, &mut delta, meta.soa_edit, planner.at);
     }
     let meta = (current.is_none() || planner.meta(name)? != meta).then_some(meta);
-    Ok(Step { kind: ChangeKind::Rollback, before: current, delta, meta, whole: true })
+    Ok(Step { meta, whole: true, ..Step::new(ChangeKind::Rollback, current, delta) })
 }
 
 /// The zone's revisions after `to`, newest first, and its metadata at `to`.

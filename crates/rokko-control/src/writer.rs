@@ -13,7 +13,7 @@ use rokko_wire::Name;
 use rokko_zone::{Digest, Revision, Zone};
 
 use crate::plan::{Planned, Planner};
-use crate::{Committed, ControlError, Identity, Shared, road};
+use crate::{Committed, ControlError, Identity, Shared, dnssec, road};
 
 /// How many requests share one append at most.
 const BATCH_REQUESTS_MAX: usize = 2000;
@@ -159,10 +159,11 @@ fn finish(shared: &Shared, plan: Planned, planned: Vec<(Done, Vec<Committed>)>) 
 
 /// Makes commits durable and then answers with them.
 fn append(shared: &Shared, planned: Planned) -> Result<(), StoreError> {
-    let Planned { after, commits, zones, digest } = planned;
+    let Planned { after, commits, zones, digest, keys } = planned;
     if commits.is_empty() {
         return Ok(());
     }
+    dnssec::store_keys(shared, keys)?;
     let start = Instant::now();
     let appended = shared.store.append(&commits);
     shared.counters.count_append(commits.len(), start.elapsed(), appended.is_ok());
@@ -175,6 +176,7 @@ fn append(shared: &Shared, planned: Planned) -> Result<(), StoreError> {
     publish(shared, after, &commits, zones, digest);
     let now = shared.now();
     shared.applied_times().push(first, last, now);
+    dnssec::notice(shared, &commits, now);
     let mut live = shared.live();
     for (index, commit) in commits.iter().enumerate() {
         live.committed(Revision(first.0 + index as u64), commit.digest, now);

@@ -8,5 +8,5 @@ pub mod request;
 pub mod soa;
 
 pub use key::{ApiKey, KeyId, Permission, Refusal, Scope, ZonePattern};
-pub use meta::{Annotation, Comment, DisabledRecord, SoaEdit, ZoneKind, ZoneMeta};
-pub use request::{Actor, ChangeKind, Expect, Request, UnixMillis};
+pub use meta::{Annotation, Comment, DisabledRecord, Dnssec, SoaEdit, ZoneKind, ZoneMeta};
+pub use request::{Actor, ChangeKind, Expect, Request, SignStep, Signing, UnixMillis};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rokko_dnssec::life::State;
 use serde::{Deserialize, Serialize};
 
 /// How a zone gets its contents. The names are those that clients of the PowerDNS API know.
@@ -48,6 +49,25 @@ pub struct ZoneMeta {
     pub annotations: BTreeMap<String, Annotation>,
     /// Free metadata by kind (the PowerDNS API's `metadata`).
     pub extra: BTreeMap<String, Vec<String>>,
+    /// How the control plane signs the zone, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dnssec: Option<Box<Dnssec>>,
+}
+
+/// How the control plane signs a zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dnssec {
+    /// The name of the policy in the configuration.
+    pub policy: String,
+    /// The keys and what is to be published.
+    pub state: State,
+    /// The last of the state's plans that all of the zone's contents follow.
+    pub done: u32,
+    /// The revision that it was done with.
+    pub done_at: u64,
+    /// The last plan with which the whole zone was verified.
+    pub verified: u32,
 }
 
 /// What is kept of an RRset and never answered.

@@ -1,10 +1,10 @@
 //! What can be asked of the control plane.
 
 use rokko_wire::Name;
-use rokko_zone::{Edit, Revision, Rrset};
+use rokko_zone::{Delta, Edit, Revision, Rrset};
 use serde::{Deserialize, Serialize};
 
-use crate::{Annotation, ZoneMeta};
+use crate::{Annotation, Dnssec, ZoneMeta};
 
 /// Milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,6 +49,27 @@ pub enum Expect {
     Version(Revision),
 }
 
+/// Whether the control plane is to sign a new zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Signing {
+    /// As the configuration says; not if the contents were signed elsewhere.
+    #[default]
+    Default,
+    /// No.
+    Off,
+    /// Yes, by the policy of this name.
+    Policy(String),
+}
+
+/// What the signer worked out for a zone.
+#[derive(Clone, Debug)]
+pub enum SignStep {
+    /// How the zone is signed from now on; `None`: not any more. What stands at the apex follows from it.
+    State(Option<Box<Dnssec>>),
+    /// Signatures and proofs of absence for a part of the zone's names.
+    Walk(Delta),
+}
+
 /// One change asked for. It is carried out wholly or not at all.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -60,6 +81,8 @@ pub enum Request {
         meta: ZoneMeta,
         /// Its records. Without SOA or NS at the apex the configured defaults are added.
         contents: Vec<Rrset>,
+        /// Whether it is to be signed.
+        signing: Signing,
     },
     /// Edit RRsets.
     Edit {
@@ -99,6 +122,15 @@ pub enum Request {
         /// The revision to go back to.
         to: Revision,
     },
+    /// Change how a zone is signed.
+    Sign {
+        /// The zone's name.
+        zone: Name,
+        /// The version that the step was worked out on.
+        expect: Expect,
+        /// The step.
+        step: SignStep,
+    },
     /// Remove a zone. Its history stays.
     Delete {
         /// The zone's name.
@@ -117,6 +149,7 @@ impl Request {
             | Request::Import { zone, .. }
             | Request::SetMeta { zone, .. }
             | Request::Rollback { zone, .. }
+            | Request::Sign { zone, .. }
             | Request::Delete { zone, .. } => zone,
         }
     }
@@ -129,6 +162,7 @@ impl Request {
             | Request::Import { expect, .. }
             | Request::SetMeta { expect, .. }
             | Request::Rollback { expect, .. }
+            | Request::Sign { expect, .. }
             | Request::Delete { expect, .. } => *expect,
         }
     }

@@ -34,6 +34,12 @@ struct Large {
     sum: Sum,
 }
 
+impl std::fmt::Debug for Zone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Zone({} at {})", self.apex(), self.revision())
+    }
+}
+
 /// A zone to read in; all that answering needs.
 #[derive(Clone, Copy)]
 pub struct ZoneRef<'z> {

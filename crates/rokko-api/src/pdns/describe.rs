@@ -1,5 +1,6 @@
 //! Zones and RRsets as clients read them.
 
+use rokko_control::dnssec::is_made;
 use rokko_control::{ControlError, ZoneView};
 use rokko_model::{Annotation, Comment, DisabledRecord};
 use rokko_store::ZoneRecord;
@@ -44,7 +45,7 @@ impl<'a> Listed<'a> {
         Self {
             account: &record.meta.account,
             catalog: "",
-            dnssec: dnssec.then_some(false),
+            dnssec: dnssec.then_some(record.meta.dnssec.is_some()),
             edited_serial: dnssec.then_some(record.serial.0),
             url: format!("{SERVER_URL}/zones/{id}"),
             id,
@@ -178,6 +179,9 @@ impl ZoneSource {
 
     fn rrset(&mut self, owner: &Name, rrset: RrsetRef<'_>, out: &mut Vec<u8>) {
         let rtype = rrset.rtype();
+        if self.record.meta.dnssec.is_some() && is_made(&self.record.name, owner, rtype) {
+            return;
+        }
         let record = |data: &[u8]| RecordOut { content: content::to_text(rtype, data), disabled: false };
         let records = rrset.rdatas().map(record).collect();
         let kept = &self.record.meta.annotations;

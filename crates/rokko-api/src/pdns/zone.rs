@@ -6,7 +6,8 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use rokko_control::ControlError;
+use rokko_control::{Control, ControlError, Identity};
+use rokko_dnssec::life::Command;
 use rokko_model::{Annotation, Expect, Request};
 use rokko_wire::{Name, Rtype};
 use rokko_zone::Rrset;
@@ -55,6 +56,16 @@ fn selection_of(name: &str, rtype: Option<&str>) -> Result<Selection, Failure> {
     Ok(Selection::Of(owner, rtype))
 }
 
+/// Has a zone signed or unsigned, if it is not so already.
+fn set_signed(control: &Control, who: &Identity, zone: &Name, signed: bool) -> Result<(), ControlError> {
+    let now = control.dnssec(who, zone)?;
+    if now.is_some_and(|view| view.state.signed) != signed {
+        let command = if signed { Command::Sign } else { Command::Unsign };
+        control.dnssec_command(who, zone, "", None, &command)?;
+    }
+    Ok(())
+}
+
 /// Changes metadata, and replaces all RRsets if there are any in the body.
 pub(super) async fn put(
     State(state): State<ApiState>,
@@ -64,6 +75,10 @@ pub(super) async fn put(
     body: Body<ZoneIn>,
 ) -> Result<StatusCode, Failure> {
     let mut given = body.value;
+    if let Some(signed) = given.dnssec() {
+        let (asking, name) = (who.clone(), zone.clone());
+        read(&state.control, move |control| set_signed(control, &asking, &name, signed)).await?;
+    }
     let Some(rrsets) = given.rrsets.take() else {
         update(&state.control, &turns, &who, zone, |meta| given.apply(meta)).await?;
         return Ok(StatusCode::NO_CONTENT);

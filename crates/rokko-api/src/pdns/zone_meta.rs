@@ -1,7 +1,8 @@
 //! The fields of a zone beside its records: what clients write, and how it is kept.
 
+use rokko_control::dnssec::DEFAULT_POLICY;
 use rokko_control::{Control, ControlError, Identity};
-use rokko_model::{Expect, Request, ZoneKind, ZoneMeta};
+use rokko_model::{Expect, Request, Signing, ZoneKind, ZoneMeta};
 use rokko_wire::Name;
 use serde::Deserialize;
 
@@ -46,6 +47,20 @@ pub(super) struct ZoneIn {
 }
 
 impl ZoneIn {
+    /// Whether a new zone is to be signed.
+    pub(super) fn signing(&self) -> Signing {
+        match self.dnssec {
+            None => Signing::Default,
+            Some(false) => Signing::Off,
+            Some(true) => Signing::Policy(DEFAULT_POLICY.to_owned()),
+        }
+    }
+
+    /// Whether a zone that is there is to be signed or unsigned.
+    pub(super) fn dnssec(&self) -> Option<bool> {
+        self.dnssec
+    }
+
     /// Takes over what is given into `meta`; refuses what this server can't do.
     pub(super) fn apply(&self, meta: &mut ZoneMeta) -> Result<(), Failure> {
         self.refuse_what_is_missing()?;
@@ -70,8 +85,8 @@ impl ZoneIn {
     fn refuse_what_is_missing(&self) -> Result<(), Failure> {
         let has_text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
         let has_items = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
-        let missing = if self.dnssec == Some(true) || has_text(&self.nsec3param) || self.presigned == Some(true) {
-            super::cryptokeys::NO_SIGNING
+        let missing = if has_text(&self.nsec3param) || self.presigned == Some(true) {
+            super::cryptokeys::BY_POLICY
         } else if has_items(&self.master_tsig_key_ids) || has_items(&self.slave_tsig_key_ids) {
             super::tsigkeys::NO_TSIG
         } else if has_text(&self.catalog) {

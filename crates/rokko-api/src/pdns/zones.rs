@@ -100,11 +100,12 @@ pub(super) async fn create(
     let mut meta = ZoneMeta::default();
     soa_edit::set(&mut meta, Some(soa_edit::DEFAULT), None)?;
     given.apply(&mut meta)?;
+    let signing = given.signing();
     let now_s = state.control.now().0 / 1000;
     let zone = name.clone();
     let (contents, annotations) = blocking(move || contents_of(&zone, given, now_s)).await?;
     meta.annotations = annotations;
-    submit_one(&state.control, &who, "", Request::Create { zone: name.clone(), meta, contents }).await?;
+    submit_one(&state.control, &who, "", Request::Create { zone: name.clone(), meta, contents, signing }).await?;
     let view = read(&state.control, move |control| control.zone(&who, &name)).await?;
     let selection = if with_rrsets { Selection::All } else { Selection::Nothing };
     json_of(StatusCode::CREATED, ZoneSource::new(view, selection, true)).await

@@ -2,7 +2,7 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use rokko_model::{Expect, Request};
+use rokko_model::{Expect, Request, Signing};
 use rokko_wire::Name;
 use rokko_zone::Revision;
 
@@ -65,7 +65,7 @@ fn request_of(change: BatchChange, items: &mut Vec<ProblemItem>) -> Result<(Requ
         BatchOp::Create => {
             let contents = contents_of(&zone, &change, true, &mut warnings, items);
             let meta = meta_of(change.kind, change.account, change.soa_edit)?;
-            Request::Create { zone, meta, contents }
+            Request::Create { zone, meta, contents, signing: Signing::Default }
         }
         BatchOp::Import => {
             let contents = contents_of(&zone, &change, false, &mut warnings, items);

@@ -111,6 +111,12 @@ pub struct NewZone {
     /// Its contents as a zone file; not together with `rrsets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_file: Option<String>,
+    /// Whether it is signed; as the node's configuration says if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dnssec: Option<bool>,
+    /// The DNSSEC policy that it is signed by; `default` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dnssec_policy: Option<String>,
     /// Why, for the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -5,6 +5,8 @@ mod backups;
 mod batches;
 mod changes;
 mod convert;
+mod dnssec;
+pub mod dnssec_dto;
 pub mod dto;
 mod events;
 mod files;
@@ -47,6 +49,8 @@ pub fn router() -> Router<ApiState> {
         .route("/v1/zones/{zone}/history", get(history::list))
         .route("/v1/zones/{zone}/history/{revision}", get(history::show))
         .route("/v1/zones/{zone}/restore", post(history::restore))
+        .route("/v1/zones/{zone}/dnssec", get(dnssec::show).post(dnssec::change))
+        .route("/v1/zones/{zone}/dnssec/verify", post(dnssec::verify))
         .route("/v1/batches", post(batches::create))
         .route(EVENTS_PATH, get(events::watch))
         .route("/v1/changes/{revision}", get(changes::show))

@@ -4,7 +4,7 @@ use axum::Json as Answer;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{backups, batches, changes, events, files, fleet, health, history, keys, metrics, rrsets, zones};
+use super::{backups, batches, changes, dnssec, events, files, fleet, health, history, keys, metrics, rrsets, zones};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use super::{backups, batches, changes, events, files, fleet, health, history, ke
         changes::create, changes::show, events::watch, batches::create,
         files::export, files::import,
         history::list, history::show, history::restore,
+        dnssec::show, dnssec::change, dnssec::verify,
         fleet::show, fleet::token, fleet::edit, fleet::revoke, fleet::verify,
         keys::list, keys::create, keys::revoke,
         backups::create, health::show, metrics::show, show

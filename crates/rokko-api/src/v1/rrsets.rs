@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use rokko_control::ZoneView;
+use rokko_control::dnssec::is_made;
 use rokko_model::{Expect, Request};
 use rokko_wire::{KeyBuf, Name, Rtype};
 use rokko_zone::Edit;
@@ -53,6 +54,7 @@ struct Wanted {
 
 fn page_of(view: &ZoneView, wanted: &Wanted) -> RrsetPage {
     let (zone, version) = (&view.zone, view.record.revision.0);
+    let is_signed = view.record.meta.dnssec.is_some();
     // Where the zone lost the cursor's name meanwhile, the next one in order follows.
     let start = match (&wanted.after, &wanted.owner) {
         (Some((after, _)), Some(owner)) => Some(after.max(owner)),
@@ -73,7 +75,9 @@ fn page_of(view: &ZoneView, wanted: &Wanted) -> RrsetPage {
             let next_cursor = last.map(|(owner, rtype)| cursor_after(&owner, rtype));
             return RrsetPage { rrsets, next_cursor, version };
         }
-        if wanted.rtype.is_none_or(|only| only == rtype) {
+        // What signing makes is shown to those who ask for its type.
+        let hidden = is_signed && wanted.rtype.is_none() && is_made(&view.record.name, &owner, rtype);
+        if !hidden && wanted.rtype.is_none_or(|only| only == rtype) {
             rrsets.push(to_dto(&owner, rrset));
         }
         last = Some((owner, rtype));

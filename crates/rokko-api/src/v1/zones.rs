@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use rokko_control::ControlError;
-use rokko_model::{Expect, Request};
+use rokko_control::dnssec::DEFAULT_POLICY;
+use rokko_model::{Expect, Request, Signing};
 use rokko_store::ZoneFilter;
 use rokko_wire::{Name, Rtype};
 use rokko_zone::{Rrset, Ttl};
@@ -60,11 +61,21 @@ pub(super) async fn create(
     let zone = zone_name(&asked.name)?;
     let reason = reason(asked.reason)?;
     let meta = meta_of(asked.kind, asked.account, asked.soa_edit)?;
+    let signing = match (asked.dnssec, asked.dnssec_policy) {
+        (Some(false), Some(_)) => {
+            let detail = "dnssec is false and dnssec_policy names a policy: give only one of them";
+            return Err(Problem::unprocessable("useless-field", detail));
+        }
+        (Some(false), None) => Signing::Off,
+        (_, Some(policy)) => Signing::Policy(policy),
+        (Some(true), None) => Signing::Policy(DEFAULT_POLICY.to_owned()),
+        (None, None) => Signing::Default,
+    };
     let apex = zone.clone();
     let contents = task::blocking(move || {
         contents_of(&apex, asked.rrsets.as_deref(), asked.zone_file.as_deref(), asked.nameservers.as_deref())
     });
-    let request = Request::Create { zone: zone.clone(), meta, contents: contents.await? };
+    let request = Request::Create { zone: zone.clone(), meta, contents: contents.await?, signing };
     task::submit_one(&state.control, &who, &reason, request).await?;
     let view = {
         let zone = zone.clone();

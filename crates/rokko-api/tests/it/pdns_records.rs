@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rokko_model::{Request, Scope, ZoneMeta};
+use rokko_model::{Request, Scope, Signing, ZoneMeta};
 use rokko_wire::{Name, Rtype};
 use rokko_zone::{Rrset, Ttl};
 use serde_json::{Value, json};
@@ -175,7 +175,7 @@ fn make_zones(server: &Server, count: u32) {
         let owner = zone.child(b"www").unwrap();
         let address: Box<[u8]> = (0x0a00_0000 | number).to_be_bytes().into();
         let contents = vec![Rrset { owner, rtype: Rtype::A, ttl, rdatas: vec![address] }];
-        Request::Create { zone, meta: ZoneMeta::default(), contents }
+        Request::Create { zone, meta: ZoneMeta::default(), contents, signing: Signing::Off }
     });
     server.control.submit_wait(&local(), "", requests.collect()).unwrap();
 }
@@ -230,7 +230,12 @@ fn a_large_zone_is_streamed_and_exported() {
         let owner = zone.child(format!("h{number:05}").as_bytes()).unwrap();
         Rrset { owner, rtype: Rtype::A, ttl, rdatas: vec![number.to_be_bytes().into()] }
     });
-    let request = Request::Create { zone: zone.clone(), meta: ZoneMeta::default(), contents: contents.collect() };
+    let request = Request::Create {
+        zone: zone.clone(),
+        meta: ZoneMeta::default(),
+        contents: contents.collect(),
+        signing: Signing::Off,
+    };
     server.control.submit_wait(&local(), "", vec![request]).unwrap();
     let reply = server.get(&format!("{ZONES}/large.test."));
     assert_eq!(reply.header("transfer-encoding"), "chunked");

@@ -101,6 +101,18 @@ impl Control {
         live.in_sync(registry.pops.values(), local, now)
     }
 
+    /// The last revision that this node and every PoP answers with, heard of or not, and how many PoPs do not have `revision`.
+    pub(crate) fn spread(&self, revision: Revision) -> (Revision, u32) {
+        let local = self.applied();
+        let (registry, live) = (self.0.registry.current(), self.0.live());
+        (live.everywhere(registry.pops.values(), local), live.behind(registry.pops.values(), revision))
+    }
+
+    /// Whether PoPs belong to the fleet.
+    pub(crate) fn has_pops(&self) -> bool {
+        self.0.registry.current().pops.values().any(|record| record.revoked_at.is_none())
+    }
+
     /// What each PoP has of a revision.
     pub(crate) fn pop_changes(&self, revision: Revision) -> Vec<PopChange> {
         let now = self.now();

@@ -164,6 +164,27 @@ impl Live {
         PopChange { name: record.name.clone(), drained: record.drained, progress }
     }
 
+    /// The last revision that every PoP has, those included that are not heard of or drained: they may go on answering with
+    /// what they have. `local` if there is no PoP.
+    pub(crate) fn everywhere<'a>(&self, records: impl Iterator<Item = &'a PopRecord>, local: Revision) -> Revision {
+        let members = records.filter(|record| record.revoked_at.is_none());
+        members
+            .map(|record| match self.pops.get(&record.name) {
+                Some(pop) if pop.digest_good != Some(false) && !pop.ahead => pop.revision,
+                _ => Revision(0),
+            })
+            .fold(local, Revision::min)
+    }
+
+    /// How many PoPs do not have a revision yet.
+    pub(crate) fn behind<'a>(&self, records: impl Iterator<Item = &'a PopRecord>, revision: Revision) -> u32 {
+        let members = records.filter(|record| record.revoked_at.is_none());
+        let lags = |record: &&PopRecord| {
+            self.pops.get(&record.name).is_none_or(|pop| pop.revision < revision || pop.digest_good == Some(false))
+        };
+        u32::try_from(members.filter(lags).count()).unwrap_or(u32::MAX)
+    }
+
     /// The last revision that every PoP has that is counted; `local` if there is none.
     pub(crate) fn in_sync<'a>(
         &self,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+mod dnssec;
 mod keys;
 mod road;
 mod writing;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rokko_control::{Control, Identity, Limits, Options};
-use rokko_model::{Expect, Request, UnixMillis, ZoneMeta};
+use rokko_model::{Expect, Request, Signing, UnixMillis, ZoneMeta};
 use rokko_store::SqliteStore;
 use rokko_wire::{Name, Rtype};
 use rokko_zone::{Catalog, Edit, Revision, Rrset, Ttl, Zone, rdata};
@@ -29,15 +30,15 @@ impl Node {
     }
 
     fn open(folder: tempfile::TempDir, limits: Limits) -> Self {
+        Self::open_with(folder, Options { limits, ..Options::default() })
+    }
+
+    fn open_with(folder: tempfile::TempDir, options: Options) -> Self {
         let store = Arc::new(SqliteStore::open(&folder.path().join("store.db")).unwrap());
         let catalog = Arc::new(Catalog::new(42));
         let clock_ms = Arc::new(AtomicU64::new(1_795_456_898_000));
         let clock = Arc::clone(&clock_ms);
-        let options = Options {
-            limits,
-            clock: Arc::new(move || UnixMillis(clock.load(Ordering::Relaxed))),
-            ..Options::default()
-        };
+        let options = Options { clock: Arc::new(move || UnixMillis(clock.load(Ordering::Relaxed))), ..options };
         let disk = rokko_mirror::Folder::open(&folder.path().join("mirror")).unwrap();
         let lazy =
             rokko_mirror::Options { durability: rokko_mirror::Durability::Lazy, ..rokko_mirror::Options::default() };
@@ -87,7 +88,7 @@ fn rrset(owner: &str, rtype: Rtype, ttl: u32, records: &[&str]) -> Rrset {
 
 fn create(zone: &str) -> Request {
     let ns = rrset(zone, Rtype::NS, 3600, &["ns1.hosting.example.", "ns2.hosting.example."]);
-    Request::Create { zone: name(zone), meta: ZoneMeta::default(), contents: vec![ns] }
+    Request::Create { zone: name(zone), meta: ZoneMeta::default(), contents: vec![ns], signing: Signing::Off }
 }
 
 fn edit(zone: &str, edits: Vec<Edit>) -> Request {

@@ -1,7 +1,7 @@
 use std::sync::mpsc::channel;
 
 use rokko_control::{ChangeState, ControlError};
-use rokko_model::{Annotation, ChangeKind, Comment};
+use rokko_model::{Annotation, ChangeKind, Comment, Signing};
 use rokko_zone::Serial;
 
 use super::*;
@@ -135,7 +135,7 @@ fn a_deleted_zone_comes_back_with_its_metadata() {
     let node = Node::new();
     let meta = ZoneMeta { account: "customer-7".to_owned(), ..ZoneMeta::default() };
     let contents = vec![rrset(ZONE, Rtype::NS, 60, &["ns.example."])];
-    node.submit(Request::Create { zone: name(ZONE), meta: meta.clone(), contents }).unwrap();
+    node.submit(Request::Create { zone: name(ZONE), meta: meta.clone(), contents, signing: Signing::Off }).unwrap();
     node.submit(edit(ZONE, vec![set("www.example.com.", Rtype::A, &["192.0.2.1"])])).unwrap();
     let delete = Request::Delete { zone: name(ZONE), expect: Expect::Any };
     assert_eq!(node.submit(delete.clone()).unwrap().serial, None);

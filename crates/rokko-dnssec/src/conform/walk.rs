@@ -68,6 +68,8 @@ pub struct Walk {
     order: Order,
     at: usize,
     cursor: Option<Cursor>,
+    /// Where the last step began.
+    before: (usize, Option<Cursor>),
 }
 
 /// Names by rising hashes: where the keys end in `keys`.
@@ -85,7 +87,7 @@ impl Walk {
         let announced = zone.rrset(&plan.apex, Rtype::NSEC3PARAM).is_some();
         let order = plan.denial.nsec3.filter(|_| !announced);
         let order = order.map(|opt_out| Order::of(zone, opt_out)).unwrap_or_default();
-        Self { order, at: 0, cursor: Some(Cursor::start()) }
+        Self { order, at: 0, cursor: Some(Cursor::start()), before: (0, Some(Cursor::start())) }
     }
 
     /// Makes up to `names_max` more names conform. `zone` is the one of the moment, with what the steps before and
@@ -97,21 +99,24 @@ impl Walk {
         plan: &Plan,
         sign: &dyn Sign,
     ) -> Result<Conformed, ConformError> {
+        self.before = (self.at, self.cursor.clone());
         if self.at < self.order.hashes.len() {
             let end = self.order.hashes.len().min(self.at + names_max);
             let mut job = Job::new(zone, plan)?;
             job.hashes(self.order.hashes[self.at..end].iter().map(|&(_, index)| self.order.key(index)))?;
             let conformed = job.finish(sign)?;
             self.at = end;
-            if end == self.order.hashes.len() {
-                (self.order, self.at) = (Order::default(), 0);
-            }
             return Ok(conformed);
         }
         let Some(cursor) = &self.cursor else { return Ok(Conformed::default()) };
         let (conformed, next) = super::conform_range(zone, cursor, names_max, plan, sign)?;
         self.cursor = next;
         Ok(conformed)
+    }
+
+    /// Goes back to where the last step began, since what it came to could not be used.
+    pub fn step_back(&mut self) {
+        (self.at, self.cursor) = self.before.clone();
     }
 
     /// Whether all is done.

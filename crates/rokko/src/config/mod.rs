@@ -10,12 +10,15 @@ mod raw;
 mod read;
 mod reference;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rokko_answer::Settings;
 use rokko_control::{Limits, ZoneDefaults};
+use rokko_dnssec::life::DnssecPolicy;
+use rokko_keys::MasterKeySource;
 
 pub(crate) use raw::{IsolationAction, LogFormat};
 pub(crate) use read::load;
@@ -58,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) zone_defaults: ZoneDefaults,
     /// What is too much.
     pub(crate) limits: Limits,
+    /// How zones are signed.
+    pub(crate) dnssec: DnssecConfig,
     /// Where PoPs are served.
     pub(crate) fleet_listen: Vec<SocketAddr>,
     /// Where PoPs reach this node.
@@ -68,6 +73,19 @@ pub(crate) struct Config {
     pub(crate) log_level: String,
     /// How it is logged.
     pub(crate) log_format: LogFormat,
+}
+
+/// How zones are signed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DnssecConfig {
+    /// Whether new zones are signed if nothing else is said.
+    pub(crate) sign_new_zones: bool,
+    /// Where the master key comes from; `None`: a file in the data folder.
+    pub(crate) master_key: Option<MasterKeySource>,
+    /// Resolvers that find the servers of parent zones; empty: the system's.
+    pub(crate) resolvers: Vec<SocketAddr>,
+    /// Policies by name.
+    pub(crate) policies: BTreeMap<String, DnssecPolicy>,
 }
 
 /// A point of presence.

@@ -1,10 +1,12 @@
 //! What stands in the configuration file. The doc comments are the reference that `rokko config reference` prints.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use rokko_answer::{AnyPolicy, CookieMode, Settings};
 use rokko_control::{Limits, ZoneDefaults};
+use rokko_dnssec::life::DnssecPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,8 @@ pub(crate) struct Raw {
     pub(crate) zones: Zones,
     /// What is too much. A change that would go beyond is refused.
     pub(crate) limits: RawLimits,
+    /// How zones are signed.
+    pub(crate) dnssec: Dnssec,
     /// The fleet, at the control node.
     pub(crate) fleet: Fleet,
     /// This node as a point of presence: what `rokko pop` reads beside `dns` and `log`.
@@ -42,6 +46,7 @@ impl Default for Raw {
             api: Api::default(),
             zones: Zones::default(),
             limits: RawLimits::default(),
+            dnssec: Dnssec::default(),
             fleet: Fleet::default(),
             pop: Pop::default(),
             log: Log::default(),
@@ -317,6 +322,43 @@ impl Default for RawLimits {
     fn default() -> Self {
         let Limits { zone_records_max, requests_max, queue_max } = Limits::default();
         Self { zone_records_max, requests_max, queue_max }
+    }
+}
+
+/// How zones are signed. All need a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dnssec {
+    /// Whether new zones are signed if nothing else is said. Imported ones stay as they are.
+    pub(crate) sign_new_zones: bool,
+    /// The file with the master key, which wraps all signing keys; without this and the two after it, `master.key` in the data
+    /// folder, which is made if it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) master_key_file: Option<PathBuf>,
+    /// An environment variable with the master key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) master_key_variable: Option<String>,
+    /// A systemd credential (`LoadCredential=`, `LoadCredentialEncrypted=`) with the master key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) master_key_credential: Option<String>,
+    /// Resolvers that find the servers of parent zones, each as an address with or without port; empty: those of
+    /// `/etc/resolv.conf`.
+    pub(crate) resolvers: Vec<String>,
+    /// Policies by name, beside or in place of `default`: `[dnssec.policies.NAME]`. docs/dnssec.md has their keys.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub(crate) policies: BTreeMap<String, DnssecPolicy>,
+}
+
+impl Default for Dnssec {
+    fn default() -> Self {
+        Self {
+            sign_new_zones: true,
+            master_key_file: None,
+            master_key_variable: None,
+            master_key_credential: None,
+            resolvers: Vec::new(),
+            policies: BTreeMap::new(),
+        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! From the text of a configuration file to a checked configuration. Errors name file, line and column.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use rokko_answer::Settings;
+use rokko_control::dnssec::DEFAULT_POLICY;
 use rokko_control::{Limits, ZoneDefaults};
+use rokko_keys::MasterKeySource;
 use toml::de::DeTable;
 
 use super::raw::Raw;
-use super::{Config, PopConfig, TlsFiles};
+use super::{Config, DnssecConfig, PopConfig, TlsFiles};
 use crate::failure::Failure;
 
 /// Reads and checks a file; `None` gives the defaults.
@@ -38,7 +41,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, Failure> {
 
 /// Turns what was read into a configuration, and tells `wrong` the key and the fault of each bad value.
 fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, String)) -> Config {
-    let Raw { data_dir, dns, api, zones, limits, fleet, pop, log } = raw;
+    let Raw { data_dir, dns, api, zones, limits, dnssec, fleet, pop, log } = raw;
     check_dns(&dns, wrong);
     within(wrong, "limits.zone_records_max", limits.zone_records_max, 1, u64::from(u32::MAX));
     within(wrong, "limits.requests_max", limits.requests_max, 1, 1_000_000);
@@ -102,12 +105,42 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
         tls_names: api.tls_names,
         zone_defaults,
         limits,
+        dnssec: dnssec_config(dnssec, wrong),
         fleet_listen: fleet.listen,
         fleet_addresses: fleet.addresses,
         pop: pop_config(pop, wrong),
         log_level: log.level,
         log_format: log.format,
     }
+}
+
+fn dnssec_config(dnssec: super::raw::Dnssec, wrong: &mut dyn FnMut(&str, String)) -> DnssecConfig {
+    let sources = [
+        dnssec.master_key_file.map(MasterKeySource::File),
+        dnssec.master_key_variable.map(MasterKeySource::Environment),
+        dnssec.master_key_credential.map(MasterKeySource::Credential),
+    ];
+    let mut sources = sources.into_iter().flatten();
+    let master_key = sources.next();
+    if sources.next().is_some() {
+        wrong("dnssec", "the master key comes from one place: name a file, a variable or a credential".to_owned());
+    }
+    let mut policies = dnssec.policies;
+    for (name, policy) in &policies {
+        if let Err(error) = policy.check() {
+            wrong(&format!("dnssec.policies.{name}"), error.to_string());
+        }
+    }
+    policies.entry(DEFAULT_POLICY.to_owned()).or_default();
+    let mut resolvers = Vec::new();
+    for text in &dnssec.resolvers {
+        let with_port = text.parse::<SocketAddr>().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, 53)));
+        match with_port {
+            Ok(address) => resolvers.push(address),
+            Err(_) => wrong("dnssec.resolvers", format!("`{text}` is not an address, with or without port")),
+        }
+    }
+    DnssecConfig { sign_new_zones: dnssec.sign_new_zones, master_key, resolvers, policies }
 }
 
 fn pop_config(pop: super::raw::Pop, wrong: &mut dyn FnMut(&str, String)) -> PopConfig {

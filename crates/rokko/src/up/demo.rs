@@ -1,7 +1,7 @@
 //! The sample zone of `rokko up --demo`.
 
 use rokko_control::{Control, Identity};
-use rokko_model::{Request, ZoneMeta};
+use rokko_model::{Request, Signing, ZoneMeta};
 use rokko_zone::file;
 
 use crate::failure::Failure;
@@ -36,7 +36,7 @@ pub(crate) fn make(control: &Control) -> Result<bool, Failure> {
     }
     let loaded = file::load(ZONE_FILE.as_bytes(), file::Options::default());
     let Some(zone) = loaded.apex else { return Ok(false) };
-    let request = Request::Create { zone, meta: ZoneMeta::default(), contents: loaded.rrsets };
+    let request = Request::Create { zone, meta: ZoneMeta::default(), contents: loaded.rrsets, signing: Signing::Off };
     control.submit_wait(&Identity::local(), "rokko up --demo", vec![request]).map_err(failed)?;
     Ok(true)
 }

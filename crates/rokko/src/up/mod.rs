@@ -17,8 +17,10 @@ pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod notify;
+mod parents;
 mod secrets;
 pub(crate) mod signals;
+mod signing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -20,7 +20,7 @@ use super::fleet::FeedServer;
 use super::keep::{self, Compactor};
 use super::secrets::Secrets;
 use super::signals::Running;
-use super::{admin, chain, demo, metrics, unix_s};
+use super::{admin, chain, demo, metrics, signing, unix_s};
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -49,7 +49,7 @@ impl Node {
         let store = open_store(&config.data_dir)?;
         // The store has all that the mirror has.
         let (mirror, _) = keep::open(&config.data_dir, Durability::Lazy)?;
-        let control = open_control(Arc::clone(&store), Arc::clone(&mirror), &config)?;
+        let control = open_control(Arc::clone(&store), Arc::clone(&mirror), &config, &config.data_dir)?;
         let compactor = Compactor::start(Arc::clone(&mirror))?;
         let key = admin::ensure(&control, &config.data_dir)?;
         if demo {
@@ -161,8 +161,18 @@ pub(crate) fn open_store(data_dir: &Path) -> Result<Arc<dyn Store>, Failure> {
 }
 
 /// Starts the control plane over a store and the mirror beside it.
-pub(crate) fn open_control(store: Arc<dyn Store>, mirror: Arc<Mirror>, config: &Config) -> Result<Control, Failure> {
-    let options = Options { defaults: config.zone_defaults.clone(), limits: config.limits, ..Options::default() };
+pub(crate) fn open_control(
+    store: Arc<dyn Store>,
+    mirror: Arc<Mirror>,
+    config: &Config,
+    data_dir: &Path,
+) -> Result<Control, Failure> {
+    let options = Options {
+        defaults: config.zone_defaults.clone(),
+        limits: config.limits,
+        dnssec: Some(signing::options(&*store, config, data_dir)?),
+        ..Options::default()
+    };
     Control::open(store, mirror, options)
         .map_err(|error| Failure::failed(format!("cannot start the control plane: {}", chain(&error))))
 }
@@ -209,6 +219,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     check("api.tls_names", old.tls_names != new.tls_names);
     check("zones", old.zone_defaults != new.zone_defaults);
     check("limits", old.limits != new.limits);
+    check("dnssec", old.dnssec != new.dnssec);
     check("fleet.listen", old.fleet_listen != new.fleet_listen);
     check("log.format", old.log_format != new.log_format);
     names

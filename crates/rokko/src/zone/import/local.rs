@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rokko_control::{Committed, Control, ControlError, Identity};
 use rokko_mirror::Durability;
-use rokko_model::{Expect, Request, ZoneMeta};
+use rokko_model::{Expect, Request, Signing, ZoneMeta};
 use rokko_zone::Revision;
 use rokko_zone::file::Severity;
 
@@ -27,7 +27,7 @@ impl LocalTarget {
         config.limits.requests_max = usize::MAX;
         let store = node::open_store(data_dir)?;
         let (mirror, _) = keep::open(data_dir, Durability::Lazy)?;
-        let control = node::open_control(store, Arc::clone(&mirror), &config)?;
+        let control = node::open_control(store, Arc::clone(&mirror), &config, data_dir)?;
         Ok(Self { control, who: Identity::local() })
     }
 
@@ -80,7 +80,7 @@ impl LocalTarget {
             }
             Err(ControlError::NotFound { .. }) => {
                 let meta = ZoneMeta { account, ..ZoneMeta::default() };
-                out.push(Request::Create { zone, meta, contents });
+                out.push(Request::Create { zone, meta, contents, signing: Signing::Off });
             }
             Err(error) => return Err(error),
         }

@@ -1,0 +1,249 @@
+//! Bringing one zone forward: a walk over what does not follow the plan, a step in the life of its keys.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rokko_dnssec::life::{self, DnssecPolicy, Facts, Outcome, Visible, Wait};
+use rokko_model::{Dnssec, Expect, Request, SignStep};
+use rokko_wire::{Name, Rtype};
+use rokko_zone::{Revision, Zone};
+
+use super::vault::Vault;
+use super::{DnssecOptions, Hand};
+use crate::{Control, ControlError, Identity, Shared, ZoneView};
+
+/// How many owner names a part of a walk has: few enough that the writer is not held up.
+const PART_NAMES: usize = 400;
+/// How many it has at least, when the zone changes all the time.
+const PART_NAMES_MIN: usize = 10;
+/// How many steps are taken for a zone before others have their turn.
+const STEPS_MAX: usize = 20;
+/// How soon a zone is looked at again that waits for its servers, in seconds.
+const SERVERS_WAIT_S: u64 = 1;
+/// How soon a zone is tried again after a failure, in seconds.
+const RETRY_S: u64 = 30;
+
+/// Why a zone could not be brought forward.
+#[derive(Debug, thiserror::Error)]
+enum TendError {
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("its policy {0:?} is not in the configuration: add it, or give the zone another one")]
+    NoPolicy(String),
+    #[error("it cannot be signed: {0}")]
+    Sign(#[from] rokko_dnssec::ConformError),
+    #[error("what would be published does not validate, so nothing more is asked of the parent: {0}")]
+    Invalid(String),
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Brings a zone forward as far as it can be now, and notes when it is due again.
+pub(super) fn tend(shared: &Arc<Shared>, options: &DnssecOptions, name: &Name) {
+    let tending = Tending::new(shared, options, name);
+    let now_s = shared.now().0 / 1000;
+    match tending.advance() {
+        Ok(Some(at)) => shared.signer.note(name, at.max(now_s + SERVERS_WAIT_S)),
+        Ok(None) | Err(TendError::Stopping | TendError::Control(ControlError::Stopping)) => {}
+        Err(error) => {
+            shared.signer.failures.fetch_add(1, Ordering::Relaxed);
+            eprintln!("DEBUG {error} {error:?}");
+            tracing::error!(zone = %name, "signing does not go on: {error}");
+            shared.signer.note(name, now_s + RETRY_S);
+        }
+    }
+}
+
+pub(super) struct Tending<'a> {
+    shared: &'a Arc<Shared>,
+    options: &'a DnssecOptions,
+    name: &'a Name,
+    control: Control,
+    who: Identity,
+}
+
+impl<'a> Tending<'a> {
+    pub(super) fn new(shared: &'a Arc<Shared>, options: &'a DnssecOptions, name: &'a Name) -> Self {
+        Self { shared, options, name, control: Control(Arc::clone(shared)), who: Identity::signer() }
+    }
+
+    /// When the zone is due again; `None`: when something brings it up.
+    fn advance(&self) -> Result<Option<u64>, TendError> {
+        for _ in 0..STEPS_MAX {
+            let view = match self.control.zone(&self.who, self.name) {
+                Err(ControlError::NotFound { .. }) => return Ok(None),
+                view => view?,
+            };
+            let Some(dnssec) = view.record.meta.dnssec.as_deref() else { return Ok(None) };
+            let policy = self.options.policies.get(&dnssec.policy);
+            let policy = policy.ok_or_else(|| TendError::NoPolicy(dnssec.policy.clone()))?;
+            match self.step(&view, dnssec, policy) {
+                // Somebody else may have changed the zone meanwhile.
+                Ok(Next::Again) | Err(TendError::Control(ControlError::Stale { .. })) => {}
+                Ok(Next::At(at)) => return Ok(at),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(self.now_s()))
+    }
+
+    fn step(&self, view: &ZoneView, dnssec: &Dnssec, policy: &DnssecPolicy) -> Result<Next, TendError> {
+        let hand = Hand::of(self.name, dnssec, policy, self.now_s());
+        let mut after = dnssec.clone();
+        if dnssec.done < dnssec.state.plan || is_due(&view.zone, &hand.plan.timing) {
+            self.walk(&view.zone, &hand)?;
+            if dnssec.done < dnssec.state.plan {
+                after.done = dnssec.state.plan;
+                self.put(after.clone(), Expect::Any)?;
+                return Ok(Next::Again);
+            }
+        }
+        let vault = Vault::new(self.shared, self.options);
+        let outcome = self.life(view, dnssec, policy, &mut |wanted| vault.make(self.name, wanted));
+        if outcome.waits.contains(&Wait::Verification) && dnssec.done == dnssec.state.plan {
+            self.verify(&view.zone, &hand)?;
+            after.verified = dnssec.state.plan;
+        }
+        for note in &outcome.notes {
+            tracing::info!(zone = %self.name, "{note}");
+        }
+        let verified = after.verified != dnssec.verified;
+        if outcome.changed || verified {
+            after.state = outcome.state;
+            let ended = after.state.is_idle_unsigned();
+            self.put_or_end((!ended).then_some(after), Expect::Version(view.record.revision))?;
+            for id in outcome.delete {
+                vault.delete(self.name, id);
+            }
+            return Ok(if ended { Next::At(None) } else { Next::Again });
+        }
+        if let Some(at) = outcome.look_at {
+            self.shared.signer.look(self.name, at);
+        }
+        let waits_for_servers = outcome.waits.iter().any(|wait| matches!(wait, Wait::Servers { .. }));
+        let soon = waits_for_servers.then(|| self.now_s() + SERVERS_WAIT_S);
+        Ok(Next::At(outcome.next_at.into_iter().chain(soon).min()))
+    }
+
+    /// One step in the life of the zone's keys.
+    pub(super) fn life(
+        &self,
+        view: &ZoneView,
+        dnssec: &Dnssec,
+        policy: &DnssecPolicy,
+        new_key: &mut life::KeyMaker<'_>,
+    ) -> Outcome {
+        let now = self.now_s();
+        let done_at = Revision(dnssec.done_at);
+        let (everywhere, pops_behind) = self.control.spread(done_at);
+        let visible = (everywhere >= done_at).then(|| Visible { plan: dnssec.done, since: self.since(done_at) });
+        let parent = self.shared.signer.view(self.name);
+        let facts = Facts {
+            apex: self.name,
+            now,
+            clock: self.shared.signer.clock(now),
+            max_ttl_s: max_ttl(&view.zone),
+            done: dnssec.done,
+            visible,
+            pops_behind,
+            verified: dnssec.verified,
+            parent: parent.as_deref(),
+            peers: &[],
+        };
+        life::step(&dnssec.state, policy, &facts, new_key)
+    }
+
+    /// When this node began to answer with a revision, or now if that is not known any more: rather too late than too early.
+    fn since(&self, revision: Revision) -> u64 {
+        let known = self.shared.applied_times().of(revision);
+        if self.control.has_pops() { self.now_s() } else { known.map_or_else(|| self.now_s(), |at| at.0 / 1000) }
+    }
+
+    /// Makes all of the zone follow the plan, part by part, each a change of its own.
+    fn walk(&self, zone: &Zone, hand: &Hand) -> Result<(), TendError> {
+        let vault = Vault::new(self.shared, self.options);
+        let sign = vault.open(&hand.keys).map_err(rokko_dnssec::ConformError::from)?;
+        let (mut base, mut names) = (zone.clone(), PART_NAMES);
+        let mut walk = rokko_dnssec::Walk::new(&base, &hand.plan);
+        while !walk.is_done() {
+            if self.shared.signer.is_stopping() {
+                return Err(TendError::Stopping);
+            }
+            let conformed = walk.step(&base, names, &hand.plan, &sign)?;
+            self.shared.signer.count(conformed.signatures);
+            if !conformed.delta.is_empty() {
+                let (zone, step) = (self.name.clone(), SignStep::Walk(conformed.delta));
+                match self.submit(&Request::Sign { zone, expect: Expect::Version(base.revision()), step }) {
+                    // Others change the zone all the time: smaller parts come between.
+                    Err(TendError::Control(ControlError::Stale { .. })) => {
+                        walk.step_back();
+                        names = (names / 2).max(PART_NAMES_MIN);
+                    }
+                    outcome => outcome?,
+                }
+            }
+            base = self.shared.current(self.name).ok_or(ControlError::NotFound { zone: self.name.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// Verifies the whole zone as a validator would.
+    fn verify(&self, zone: &Zone, hand: &Hand) -> Result<(), TendError> {
+        let go_on = || !self.shared.signer.is_stopping();
+        match super::gate::whole(zone, hand.plan.timing.now, go_on) {
+            _ if !go_on() => Err(TendError::Stopping),
+            None => Ok(()),
+            Some(first) => Err(TendError::Invalid(first)),
+        }
+    }
+
+    fn put(&self, dnssec: Dnssec, expect: Expect) -> Result<(), TendError> {
+        self.put_or_end(Some(dnssec), expect)
+    }
+
+    fn put_or_end(&self, dnssec: Option<Dnssec>, expect: Expect) -> Result<(), TendError> {
+        let step = SignStep::State(dnssec.map(Box::new));
+        self.submit(&Request::Sign { zone: self.name.clone(), expect, step })
+    }
+
+    fn submit(&self, request: &Request) -> Result<(), TendError> {
+        loop {
+            match self.control.submit_wait(&self.who, "", vec![request.clone()]) {
+                // Users come first.
+                Err(ControlError::Overloaded) if !self.shared.signer.is_stopping() => {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                outcome => return outcome.map(drop).map_err(TendError::from),
+            }
+        }
+    }
+
+    fn now_s(&self) -> u64 {
+        self.shared.now().0 / 1000
+    }
+}
+
+/// What comes after a step.
+enum Next {
+    Again,
+    At(Option<u64>),
+}
+
+/// The largest TTL of the zone's records and of its negative answers.
+fn max_ttl(zone: &Zone) -> u32 {
+    zone.rrsets().map(|(_, rrset)| rrset.ttl().as_secs()).max().unwrap_or(0)
+}
+
+/// Whether a signature is to be made anew.
+fn is_due(zone: &Zone, timing: &rokko_dnssec::Timing) -> bool {
+    let signatures = zone.rrsets().filter(|(_, rrset)| rrset.rtype() == Rtype::RRSIG);
+    signatures
+        .flat_map(|(_, rrset)| rrset.rdatas())
+        .filter_map(expiration)
+        .any(|at| i64::from(timing.remaining_s(at)) < i64::from(timing.refresh_before_s))
+}
+
+/// When a signature expires (RFC 4034 §3.1.5).
+pub(super) fn expiration(rdata: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*rdata.get(8..)?.first_chunk()?))
+}
