@@ -196,7 +196,7 @@ fn one_by_one(zone: &Zone, plan: &Plan, key: &Key, names: usize) {
         println!(
             "a record {what}: signatures {:.0} us, the rest of conforming {:.0} us, pages {:.0} us, gate {:.0} us",
             (key.busy.get() / CHANGES).as_secs_f64() * 1e6,
-            ((conforming - key.busy.get()) / CHANGES).as_secs_f64() * 1e6,
+            (conforming.saturating_sub(key.busy.get()) / CHANGES).as_secs_f64() * 1e6,
             (applying / CHANGES).as_secs_f64() * 1e6,
             (judging / CHANGES).as_secs_f64() * 1e6
         );

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod record;
 mod topology;
 pub mod verify;
+pub mod zonemd;
 
 pub use algorithm::{Algorithm, DigestType, PublicKey, key_tag};
 pub use conform::{ConformError, Conformed, Cursor, Walk, conform_range, conform_touched};

@@ -4,6 +4,7 @@ use rokko_wire::Rtype;
 use rokko_zone::{RrsetRef, ZoneRef};
 
 use crate::algorithm::{PublicKey, key_tag};
+use crate::record::Rrsig;
 
 /// A key of the DNSKEY RRset that may sign the zone's data.
 pub(super) struct ZoneKey {
@@ -12,6 +13,8 @@ pub(super) struct ZoneKey {
     pub(super) algorithm: u8,
     /// The key; `None` if its algorithm is not known here.
     pub(super) public: Option<PublicKey>,
+    /// Whether it is revoked, so that it signs nothing but the DNSKEY RRset (RFC 5011 §2.1).
+    is_revoked: bool,
     /// Whether DS records at the parent lead to it.
     pub(super) is_trusted: bool,
 }
@@ -39,10 +42,11 @@ impl ZoneKeys {
             let public = PublicKey::of_rdata(rdata);
             let matches = |key: &PublicKey| ds.iter().any(|ds| key.matches_ds(&zone.apex(), ds));
             let is_trusted = public.as_ref().is_some_and(matches);
-            if flags & PublicKey::REVOKE == 0 && !algorithms.contains(&algorithm) {
+            let is_revoked = flags & PublicKey::REVOKE != 0;
+            if !is_revoked && !algorithms.contains(&algorithm) {
                 algorithms.push(algorithm);
             }
-            list.push(ZoneKey { tag: key_tag(rdata), algorithm, public, is_trusted });
+            list.push(ZoneKey { tag: key_tag(rdata), algorithm, public, is_revoked, is_trusted });
         }
         let is_known = |ds: &[u8]| matches!(ds.get(3), Some(2 | 4));
         Self { list, algorithms, has_ds: ds.iter().any(|ds| is_known(ds)) }
@@ -62,8 +66,10 @@ impl ZoneKeys {
         self.algorithms.iter().copied().filter(|&algorithm| !self.is_known(algorithm)).collect()
     }
 
-    /// The keys with this algorithm and tag; more than one if tags collide.
-    pub(super) fn with_tag(&self, algorithm: u8, tag: u16) -> impl Iterator<Item = &ZoneKey> {
-        self.list.iter().filter(move |key| key.algorithm == algorithm && key.tag == tag)
+    /// The keys that may have made a signature; more than one if tags collide.
+    pub(super) fn of_signature(&self, rrsig: &Rrsig<'_>) -> impl Iterator<Item = &ZoneKey> + use<'_> {
+        let (algorithm, tag, of_keys) = (rrsig.algorithm, rrsig.tag, rrsig.covered == Rtype::DNSKEY);
+        let fits = move |key: &&ZoneKey| key.algorithm == algorithm && key.tag == tag && (of_keys || !key.is_revoked);
+        self.list.iter().filter(fits)
     }
 }

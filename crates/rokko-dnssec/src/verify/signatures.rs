@@ -88,7 +88,7 @@ impl Judge<'_> {
             self.error("rrsig-wrong", key, Some(rtype), message);
             return Worth::Bad;
         }
-        if self.keys.with_tag(rrsig.algorithm, rrsig.tag).next().is_none() {
+        if self.keys.of_signature(rrsig).next().is_none() {
             return Worth::Foreign;
         }
         if rrsig.labels != signed_labels(owner) || rrsig.original_ttl != rrset.ttl().as_secs() {
@@ -108,7 +108,7 @@ impl Judge<'_> {
         }
         let message = if verifies { rrsig.message(owner, rrset.rdatas()) } else { Vec::new() };
         let signs = |public: &PublicKey| !verifies || public.verify(&message, rrsig.signature);
-        let mut candidates = self.keys.with_tag(rrsig.algorithm, rrsig.tag);
+        let mut candidates = self.keys.of_signature(rrsig);
         let signer = candidates.find(|candidate| candidate.public.as_ref().is_some_and(signs));
         if let Some(is_trusted) = signer.map(|signer| signer.is_trusted) {
             return Worth::Good { is_trusted };

@@ -12,3 +12,5 @@ mod judges;
 mod life;
 mod random;
 mod signer;
+mod transitions;
+mod vectors;
