@@ -49,6 +49,13 @@ const TARGETS: &[Target] = &[
         feature: None,
     },
     Target {
+        name: "dnssec",
+        about: "a zone, judged, signed, changed and signed again",
+        len_max: 2048,
+        runs: 30_000,
+        feature: Some("dnssec"),
+    },
+    Target {
         name: "rdata",
         about: "record data in wire form and in text",
         len_max: 600,
