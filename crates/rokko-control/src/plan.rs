@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rokko_dnssec::Conformed;
 use rokko_model::{ChangeKind, Dnssec, Expect, Permission, Request, UnixMillis, ZoneMeta};
 use rokko_store::{Commit, NewState, SigningKey, StoreError, VersionBefore};
 use rokko_wire::{Name, Rtype};
@@ -61,7 +62,7 @@ pub(crate) struct Step {
     /// Whether the whole zone has to be checked, and not what is touched alone.
     pub(crate) whole: bool,
     /// What a walk of the signer brings.
-    pub(crate) walk: Option<Delta>,
+    pub(crate) walk: Option<Box<Conformed>>,
 }
 
 impl Step {
@@ -229,7 +230,7 @@ impl<'a> Planner<'a> {
     /// Checks a step's outcome and adds its commit.
     fn commit(&mut self, who: &Identity, reason: &str, name: Name, step: Step) -> Result<Committed, ControlError> {
         let Step { kind, before, mut delta, mut meta, whole, walk } = step;
-        let walks = walk.as_ref().is_some_and(|walk| !walk.is_empty());
+        let walks = walk.as_ref().is_some_and(|walk| !walk.delta.is_empty());
         if let Some(before) = before.as_ref().filter(|_| delta.is_empty() && meta.is_none() && !walks) {
             let (revision, serial) = (before.revision(), Some(before.serial()));
             return Ok(Committed { zone: name, revision, serial, changed: false, warnings: Vec::new() });

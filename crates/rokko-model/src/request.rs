@@ -1,7 +1,8 @@
 //! What can be asked of the control plane.
 
+use rokko_dnssec::Conformed;
 use rokko_wire::Name;
-use rokko_zone::{Delta, Edit, Revision, Rrset};
+use rokko_zone::{Edit, Revision, Rrset};
 use serde::{Deserialize, Serialize};
 
 use crate::{Annotation, Dnssec, ZoneMeta};
@@ -67,7 +68,7 @@ pub enum SignStep {
     /// How the zone is signed from now on; `None`: not any more. What stands at the apex follows from it.
     State(Option<Box<Dnssec>>),
     /// Signatures and proofs of absence for a part of the zone's names.
-    Walk(Delta),
+    Walk(Box<Conformed>),
 }
 
 /// One change asked for. It is carried out wholly or not at all.

@@ -82,8 +82,8 @@ impl<'a> Planner<'a> {
                 let meta = changed.then_some(meta);
                 Ok(Step { meta, ..Step::new(ChangeKind::Sign, Some(before), Delta::default()) })
             }
-            SignStep::Walk(delta) => {
-                Ok(Step { walk: Some(delta), ..Step::new(ChangeKind::Sign, Some(before), Delta::default()) })
+            SignStep::Walk(walk) => {
+                Ok(Step { walk: Some(walk), ..Step::new(ChangeKind::Sign, Some(before), Delta::default()) })
             }
         }
     }
@@ -94,7 +94,7 @@ impl<'a> Planner<'a> {
         name: &Name,
         before: Option<&Zone>,
         own: Delta,
-        walk: Option<Delta>,
+        walk: Option<Box<Conformed>>,
         dnssec: &mut Dnssec,
         revision: Revision,
     ) -> Result<(Delta, Option<Gate>), ControlError> {
@@ -104,7 +104,7 @@ impl<'a> Planner<'a> {
         let base = before.unwrap_or(&empty);
         let mut own = own.then(hand.apex_changes(base));
         let is_walk = walk.is_some();
-        let walked = walk.unwrap_or_default();
+        let Conformed { delta: walked, hashed, .. } = walk.map_or_else(Conformed::default, |walk| *walk);
         if !own.is_empty() || !walked.is_empty() {
             move_serial_of_signed(base, &mut own, self.meta(name)?.soa_edit, self.at);
         }
@@ -129,6 +129,7 @@ impl<'a> Planner<'a> {
             made.hashed.extend(rest.hashed);
             made.signatures += rest.signatures;
         }
+        made.hashed.extend(hashed);
         self.shared.signer.count(made.signatures);
         if is_behind && is_small {
             (dnssec.done, dnssec.done_at) = (dnssec.state.plan, revision.0);

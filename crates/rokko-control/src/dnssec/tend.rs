@@ -172,7 +172,7 @@ impl<'a> Tending<'a> {
             let conformed = walk.step(&base, names, &hand.plan, &sign)?;
             self.shared.signer.count(conformed.signatures);
             if !conformed.delta.is_empty() {
-                let (zone, step) = (self.name.clone(), SignStep::Walk(conformed.delta));
+                let (zone, step) = (self.name.clone(), SignStep::Walk(Box::new(conformed)));
                 match self.submit(&Request::Sign { zone, expect: Expect::Version(base.revision()), step }) {
                     // Others change the zone all the time: smaller parts come between.
                     Err(TendError::Control(ControlError::Stale { .. })) => {
