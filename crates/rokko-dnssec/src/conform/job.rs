@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use rokko_wire::name::NAME_LEN_MAX;
 use rokko_wire::{Name, Rtype};
+use rokko_zone::edit::RRSET_OCTETS_MAX;
 use rokko_zone::file::signature_ttl;
 use rokko_zone::zone::negative_ttl;
 use rokko_zone::{Contents, Delta, NodeRef, RrsetDelta, RrsetRef, Ttl, Zone};
 
 use super::{ConformError, Conformed};
+use crate::hash::HASH_KEY_LEN;
 use crate::plan::{Plan, Sign, ToSign};
 use crate::record::{Rrsig, nsec, signed_labels};
 use crate::topology::{Place, Topology, is_real, is_signed, types};
@@ -57,6 +60,10 @@ pub(super) struct Target<'a> {
 impl<'z> Job<'z> {
     pub(super) fn new(zone: &'z Zone, plan: &'z Plan) -> Result<Self, ConformError> {
         let view = zone.view();
+        let has_hashes = plan.denial.nsec3.is_some();
+        if has_hashes && plan.apex.as_bytes().len() + HASH_KEY_LEN > NAME_LEN_MAX {
+            return Err(ConformError::ApexTooLong(plan.apex.clone()));
+        }
         let soa = view.apex_node().and_then(|apex| apex.rrset(Rtype::SOA));
         let negative_ttl = match soa {
             Some(soa) => negative_ttl(soa),
@@ -226,6 +233,9 @@ impl<'z> Job<'z> {
             let ttl = ttl_of(rdatas.first().map(|rdata| &**rdata), &node.ttls);
             let after = ttl.map(|ttl| Contents { ttl, rdatas });
             changes.extend(node.denial);
+            if after.as_ref().is_some_and(|after| after.octets() > RRSET_OCTETS_MAX) {
+                return Err(ConformError::TooManySignatures(node.owner));
+            }
             if node.before != after {
                 changes.push(RrsetDelta { owner: node.owner, rtype: Rtype::RRSIG, before: node.before, after });
             }

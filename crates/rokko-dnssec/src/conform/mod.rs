@@ -14,6 +14,7 @@ mod job;
 mod walk;
 
 use rokko_wire::Name;
+use rokko_zone::edit::RRSET_OCTETS_MAX;
 use rokko_zone::{Delta, Zone};
 
 pub use walk::{Cursor, Walk};
@@ -58,6 +59,14 @@ pub enum ConformError {
         "there are more than {NAMES_BELOW_MAX} names below {0}: delete or add them in portions before its NS or DNAME RRset changes"
     )]
     TooManyBelow(Name),
+    /// The signatures of one name would not fit into an RRset.
+    #[error(
+        "the signatures of {0} would have more than {RRSET_OCTETS_MAX} octets: spread its RRsets over several names"
+    )]
+    TooManySignatures(Name),
+    /// The zone's name leaves no room for hashed names below it.
+    #[error("{0} is too long for NSEC3, whose records stand at names with 33 octets more: use NSEC")]
+    ApexTooLong(Name),
     /// A name that has to be hashed or signed does not lie in the zone.
     #[error("{0} is not in the zone")]
     OutOfZone(Name),

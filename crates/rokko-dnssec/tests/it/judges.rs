@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
+use rokko_dnssec::verify::{Terms, whole};
 use rokko_dnssec::{OptOut, PublicKey, Wanted};
+use rokko_wire::Name;
 use rokko_zone::Zone;
 
 use crate::signer::{Keys, name, now, parse, sign_from_scratch, text};
@@ -50,6 +52,22 @@ fn a_hard_zone_signed_at_once_is_valid_for_all() {
         judge(&sign_from_scratch(&zone, &one, &one.plan(&name("example."), denial)), true);
         let two = Keys::new(&[(1, PublicKey::ZONE | PublicKey::SEP), (2, PublicKey::ZONE)]);
         judge(&sign_from_scratch(&zone, &two, &two.plan(&name("example."), denial)), false);
+    }
+}
+
+/// Some 1,500 delegations, most of them secure, with much glue below other delegations.
+#[test]
+fn the_root_zone_is_valid_for_all() {
+    let packed = concat!(env!("CARGO_MANIFEST_DIR"), "/../rokko-zone/tests/data/root-zone-2020.xz");
+    let output = Command::new("xz").args(["-dc", packed]).output().unwrap();
+    assert!(output.status.success());
+    let soa = ". 86400 IN SOA a.root-servers.net. nstld.verisign-grs.com. 2020010100 1800 900 604800 86400\n";
+    let zone = parse(&format!("{soa}{}", String::from_utf8(output.stdout).unwrap()));
+    let keys = Keys::new(&[(1, PublicKey::ZONE | PublicKey::SEP), (2, PublicKey::ZONE)]);
+    for denial in [Wanted::NSEC, Wanted { nsec: false, nsec3: Some(OptOut::Yes) }] {
+        let signed = sign_from_scratch(&zone, &keys, &keys.plan(&Name::root(), denial));
+        assert_eq!(whole(&signed, &Terms { now: now(), ..Terms::default() }), []);
+        judge(&signed, false);
     }
 }
 

@@ -223,6 +223,28 @@ fn a_new_negative_ttl_is_right_where_it_is_touched_and_after_a_walk_everywhere()
 }
 
 #[test]
+fn what_cannot_be_signed_is_refused() {
+    let keys = Keys::csk();
+    // Each of them is small, but for all their signatures there is no room.
+    let many: Vec<String> = (1000..1700).map(|number| format!("@ TYPE{number} \\# 1 00")).collect();
+    let many =
+        format!("$ORIGIN example.\n$TTL 300\n@ SOA ns.test. h 1 2 3 4 300\n@ NS ns.test.\n{}\n", many.join("\n"));
+    let start = rokko_dnssec::Cursor::start();
+    let plan = keys.plan(&apex(), Wanted::NSEC);
+    let refused = rokko_dnssec::conform_range(&parse(&many), &start, 10, &plan, &keys);
+    assert_eq!(refused, Err(rokko_dnssec::ConformError::TooManySignatures(apex())));
+
+    let long = [63, 63, 63, 29].map(|len| "x".repeat(len)).join(".") + ".";
+    let zone = parse(&format!("$ORIGIN {long}\n@ 300 SOA ns.test. h.test. 1 2 3 4 300\n@ 300 NS ns.test.\n"));
+    let refused = rokko_dnssec::conform_range(&zone, &start, 10, &keys.plan(&name(&long), Wanted::NSEC3), &keys);
+    assert_eq!(refused, Err(rokko_dnssec::ConformError::ApexTooLong(name(&long))));
+    let long = &long[1..];
+    let zone = parse(&format!("$ORIGIN {long}\n@ 300 SOA ns.test. h.test. 1 2 3 4 300\n@ 300 NS ns.test.\n"));
+    let plan = keys.plan(&name(long), Wanted::NSEC3);
+    assert!(rokko_dnssec::conform_range(&zone, &start, 10, &plan, &keys).is_ok());
+}
+
+#[test]
 fn a_name_that_is_a_hash_is_refused() {
     let keys = Keys::csk();
     let plan = keys.plan(&apex(), Wanted::NSEC3);
