@@ -10,7 +10,10 @@ use super::server::{Port, ThreadPorts, wait};
 use super::{Fault, Headers, Socket, SocketStatistics};
 use crate::counters::Counters;
 use crate::stop::Stop;
-use crate::{Handler, Peer, Transport, UDP_QUERY_BYTES_MAX, UDP_RESPONSE_BYTES_MAX, XdpValues, unix_time_ms};
+use crate::{
+    ANNOUNCED_MAX, Handler, Peer, Query, Transport, UDP_QUERY_BYTES_MAX, UDP_RESPONSE_BYTES_MAX, XdpValues,
+    unix_time_ms,
+};
 
 /// Batches taken from one queue before the others, the clock and the stop signal get their turn.
 const ROUNDS_MAX: usize = 16;
@@ -113,12 +116,14 @@ impl<H: Handler> XdpWorker<H> {
         batch.clear();
         read(socket, taken, (batch, drop_ports), counted);
         let unix_ms = unix_time_ms();
-        let queries = batch
-            .iter()
-            .map(|(frame, headers, content)| (&socket.received(*frame)[content.clone()], headers.source.ip()));
-        handler.announce(&mut { queries });
-        for (frame, headers, content) in &*batch {
-            answer(handler, socket, *frame, headers, content, (*mtu, unix_ms), counted);
+        for group in batch.chunks(ANNOUNCED_MAX) {
+            let queries = group
+                .iter()
+                .map(|(frame, headers, content)| (&socket.received(*frame)[content.clone()], headers.source.ip()));
+            handler.announce(queries);
+            for (announced, datagram) in group.iter().enumerate() {
+                answer(handler, socket, datagram, announced, (*mtu, unix_ms), counted);
+            }
         }
         // The kernel can receive into them while it sends.
         socket.release();
@@ -169,13 +174,12 @@ fn read(socket: &Socket, taken: usize, (batch, drop_ports): (&mut Vec<Datagram>,
     }
 }
 
-/// Has one datagram answered and queues the reply.
+/// Has one datagram, which was announced as number `announced`, answered and queues the reply.
 fn answer<H: Handler>(
     handler: &mut H,
     socket: &mut Socket,
-    frame: usize,
-    headers: &Headers,
-    content: &Range<usize>,
+    (frame, headers, content): &Datagram,
+    announced: usize,
     (mtu, unix_ms): (usize, u64),
     counted: &mut XdpValues,
 ) {
@@ -183,14 +187,15 @@ fn answer<H: Handler>(
         counted.oversized += 1;
         return;
     }
-    let Some((received, room)) = socket.exchange(frame) else {
+    let Some((received, room)) = socket.exchange(*frame) else {
         counted.no_frame += 1;
         return;
     };
     let (start, most) = (headers.bytes(), mtu.saturating_sub(headers.overhead_bytes()).min(UDP_RESPONSE_BYTES_MAX));
     let end = room.len().min(start + most);
     let peer = Peer { addr: headers.source, local: headers.destination, transport: Transport::Udp };
-    let length = handler.answer(&received[content.clone()], &peer, unix_ms, &mut room[start..end]);
+    let query = Query { octets: &received[content.clone()], announced: Some(announced) };
+    let length = handler.answer(query, &peer, unix_ms, &mut room[start..end]);
     if length == 0 || length > end - start || !headers.reply().write(&mut room[..start + length]) {
         counted.dropped += 1;
         return;
