@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::server::{Port, ThreadPorts, wait};
 use super::{Fault, Headers, Socket, SocketStatistics};
 use crate::counters::Counters;
+use crate::shed::SHED_ROUND_MS;
 use crate::stop::Stop;
 use crate::{
     ANNOUNCED_MAX, Handler, Peer, Query, Transport, UDP_QUERY_BYTES_MAX, UDP_RESPONSE_BYTES_MAX, XdpValues,
@@ -56,6 +57,7 @@ impl<H: Handler> XdpWorker<H> {
     pub(crate) fn run(mut self) {
         let mut set = Vec::with_capacity(self.ports.len() + 1);
         let mut ticked_s = unix_time_ms() / 1000;
+        let mut asked = unix_time_ms() / SHED_ROUND_MS;
         while self.stop.deadline().is_none() {
             let mut taken = 0;
             for port in 0..self.ports.len() {
@@ -67,14 +69,28 @@ impl<H: Handler> XdpWorker<H> {
                 tracing::error!(%error, "an AF_XDP thread cannot wait for datagrams and ends");
                 break;
             }
-            let now_s = unix_time_ms() / 1000;
-            if now_s != ticked_s {
-                ticked_s = now_s;
+            let unix_ms = unix_time_ms();
+            if unix_ms / 1000 != ticked_s {
+                ticked_s = unix_ms / 1000;
                 self.tick();
+            }
+            if unix_ms / SHED_ROUND_MS != asked {
+                asked = unix_ms / SHED_ROUND_MS;
+                self.shed(unix_ms);
             }
         }
         self.drain(&mut set);
         self.tick();
+    }
+
+    /// Has the program drop what the handler says.
+    fn shed(&mut self, unix_ms: u64) {
+        let Some(shed) = self.handler.shed(unix_ms) else { return };
+        for port in &mut self.ports {
+            if let Err(error) = port.shed.apply(&shed) {
+                tracing::warn!(%error, "the XDP program was not told of all that a flood comes from");
+            }
+        }
     }
 
     /// Answers what waits on a queue, up to `ROUNDS_MAX` batches, and returns how much that was.
@@ -108,7 +124,7 @@ impl<H: Handler> XdpWorker<H> {
     /// Takes one batch, answers it, sends the replies, and returns how many frames were taken.
     fn answer_batch(&mut self, port: usize) -> usize {
         let Self { ports, batch, drop_ports, handler, counted, .. } = self;
-        let Port { socket, mtu } = &mut ports[port];
+        let Port { socket, mtu, .. } = &mut ports[port];
         let taken = socket.receive();
         if taken == 0 {
             return 0;
