@@ -1,5 +1,6 @@
 //! From the bytes of a query to the bytes of its response.
 
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use rokko_wire::compose::{Composer, Full, NameTable, Section};
 use rokko_wire::edns::PAYLOAD_MIN;
 use rokko_wire::query::{Additional, HEADER_LEN, Header, MESSAGE_LEN_MAX, Question, flag};
 use rokko_wire::{Ede, Opcode, Rcode, Rtype, code};
-use rokko_zone::{CatalogReader, Hint};
+use rokko_zone::CatalogReader;
 
+use crate::ahead::Asked;
 use crate::cookie::Verdict;
 use crate::edns::OptReply;
 use crate::rate::{Limited, Limiter, Suppression};
@@ -17,8 +19,10 @@ use crate::resolve::{Outcome, Resolution, Scratch, zone_of};
 use crate::settings::{Client, Service, Settings, Transport};
 use crate::{CookieSecrets, Counters, RateClass, RateTable, Shed, chaos};
 
-/// Queries whose memory is asked for at once: what is loaded for them stays in the first-level cache.
+/// See [`Answerer::AHEAD_MAX`].
 const LOOK_AHEAD: usize = 32;
+/// The place of a query that was not looked at ahead.
+const ALONE: usize = LOOK_AHEAD;
 /// With fewer zones nearly all of them are in the caches.
 const LOOK_AHEAD_ZONES: usize = 4096;
 /// The hash of what has no name.
@@ -32,10 +36,16 @@ pub struct Answerer {
     scratch: Scratch,
     names: NameTable,
     limiter: Option<Limiter>,
+    /// The queries that were looked at ahead, and one that was not.
+    asked: Box<[Asked; LOOK_AHEAD + 1]>,
+    /// How many were looked at ahead.
+    ahead: usize,
 }
 
 /// What a query is to be answered with, as far as that is known without its zone.
 struct Request {
+    /// The number of its question among those that were read.
+    at: usize,
     task: Task,
     /// Where the question ends that is to be repeated; `None` if there is none.
     question: Option<Question>,
@@ -56,6 +66,9 @@ enum Task {
 }
 
 impl Answerer {
+    /// How many queries [`Answerer::look_ahead`] takes: what is loaded for them stays in the first-level cache.
+    pub const AHEAD_MAX: usize = LOOK_AHEAD;
+
     /// An answerer with these settings; `secrets` make its DNS cookies.
     pub fn new(settings: Settings, secrets: CookieSecrets) -> Self {
         let udp_payload_max = settings.udp_payload_max.max(PAYLOAD_MIN);
@@ -66,6 +79,8 @@ impl Answerer {
             scratch: Scratch::default(),
             names: NameTable::default(),
             limiter: None,
+            asked: Box::new(std::array::from_fn(|_| Asked::default())),
+            ahead: 0,
         }
     }
 
@@ -98,6 +113,35 @@ impl Answerer {
     /// `out` needs 65,535 octets for TCP and the largest UDP payload of the settings for UDP; what does not fit is
     /// truncated. The message has no length prefix.
     pub fn answer(&mut self, catalog: &CatalogReader, query: &[u8], client: &Client, out: &mut [u8]) -> usize {
+        self.asked[ALONE].read(query, catalog);
+        self.asked[ALONE].read_source(client.addr, self.limiter.as_ref());
+        self.answer_at(ALONE, catalog, query, client, out)
+    }
+
+    /// As [`Answerer::answer`], for number `index` of the queries that [`Answerer::look_ahead`] was last given, from the same
+    /// address, and with nothing else between. Each is answered at most once.
+    pub fn answer_ahead(
+        &mut self,
+        index: usize,
+        catalog: &CatalogReader,
+        query: &[u8],
+        client: &Client,
+        out: &mut [u8],
+    ) -> usize {
+        if index >= self.ahead {
+            return self.answer(catalog, query, client, out);
+        }
+        self.answer_at(index, catalog, query, client, out)
+    }
+
+    fn answer_at(
+        &mut self,
+        at: usize,
+        catalog: &CatalogReader,
+        query: &[u8],
+        client: &Client,
+        out: &mut [u8],
+    ) -> usize {
         let Some(header) = Header::parse(query) else {
             self.counters.dropped_short += 1;
             return 0;
@@ -108,41 +152,42 @@ impl Answerer {
         }
         self.counters.queries += 1;
         self.counters.queries_tcp += u64::from(client.transport == Transport::Tcp);
-        let request = self.read(query, &header, client);
-        self.respond(catalog, query, &header, request, client, out)
+        let mut request = self.read(at, query, &header, client);
+        self.respond(catalog, query, &header, &mut request, client, out)
     }
 
-    /// Asks for the memory that answers to `queries`, each with its client's address, will need, for many of them at once.
-    pub fn look_ahead(&mut self, catalog: &CatalogReader, queries: &mut dyn Iterator<Item = (&[u8], IpAddr)>) {
+    /// Reads the questions of `queries`, each with its client's address, and asks for the memory that the answers to them
+    /// will need, for all of them at once. Returns how many it took: at most [`Answerer::AHEAD_MAX`].
+    pub fn look_ahead<'q>(
+        &mut self,
+        catalog: &CatalogReader,
+        queries: impl Iterator<Item = (&'q [u8], IpAddr)>,
+    ) -> usize {
+        let limiter = self.limiter.as_ref();
+        self.ahead = 0;
+        for (asked, (query, addr)) in self.asked[..LOOK_AHEAD].iter_mut().zip(queries) {
+            asked.read(query, catalog);
+            asked.read_source(addr, limiter);
+            self.ahead += 1;
+        }
+        let asked = &self.asked[..self.ahead];
         let is_large = catalog.len() >= LOOK_AHEAD_ZONES;
-        if !is_large && self.limiter.is_none() {
-            return;
+        let hints = || asked.iter().map(|asked| asked.hint);
+        if is_large {
+            black_box(catalog.touch_ways(hints()));
         }
-        let (mut hints, mut limits) = ([Hint::default(); LOOK_AHEAD], [[0; 2]; LOOK_AHEAD]);
-        loop {
-            let mut count = 0;
-            for ((hint, limit), (query, addr)) in hints.iter_mut().zip(&mut limits).zip(&mut *queries) {
-                let parsed = query.len() > HEADER_LEN && Question::parse(query, &mut self.scratch.name).is_ok();
-                *hint = if parsed { catalog.hint(&self.scratch.name) } else { Hint::default() };
-                if let Some(limiter) = &self.limiter {
-                    *limit = limiter.hint(addr, hint.name_hash);
-                }
-                count += 1;
-            }
-            if is_large {
-                std::hint::black_box(catalog.touch(&hints[..count]));
-            }
-            if let Some(limiter) = &self.limiter {
-                std::hint::black_box(limiter.touch(&limits[..count]));
-            }
-            if count < LOOK_AHEAD {
-                return;
-            }
+        if let Some(limiter) = limiter {
+            black_box(limiter.touch(asked.iter().filter_map(|asked| Some((asked.source?, asked.hint.name_hash)))));
         }
+        if is_large {
+            black_box(catalog.touch_zones(hints()));
+        }
+        self.ahead
     }
 
-    fn read(&mut self, query: &[u8], header: &Header, client: &Client) -> Request {
+    fn read(&mut self, at: usize, query: &[u8], header: &Header, client: &Client) -> Request {
         let mut request = Request {
+            at,
             task: Task::Rcode(Rcode::FORMERR, None),
             question: None,
             opt: None,
@@ -158,7 +203,7 @@ impl Answerer {
         }
         let [questions, answers, authorities, _] = header.counts;
         if questions == 1 {
-            request.question = Question::parse(query, &mut self.scratch.name).ok();
+            request.question = self.asked[at].question;
         }
         let end = match request.question {
             Some(question) => question.end,
@@ -222,15 +267,15 @@ impl Answerer {
         catalog: &CatalogReader,
         query: &[u8],
         header: &Header,
-        request: Request,
+        request: &mut Request,
         client: &Client,
         out: &mut [u8],
     ) -> usize {
-        let limited = self.limited(&request, client);
+        let limited = self.limited(request, client);
         let early =
             limited.as_ref().zip(self.limiter.as_mut()).and_then(|(client, limiter)| limiter.take_query(client));
         let early = early.map(|suppression| (RateClass::All, suppression));
-        let Request { task, question, mut opt, limit } = request;
+        let Request { at, ref task, question, ref mut opt, limit } = *request;
         let limit = limit.min(out.len());
         let Some(composer) = Composer::new(out, limit, &mut self.names) else { return 0 };
         let mut reply = Reply {
@@ -251,11 +296,12 @@ impl Answerer {
             let work = Work {
                 catalog,
                 settings: &self.settings,
+                asked: &mut self.asked[at],
                 scratch: &mut self.scratch,
                 transport: client.transport,
                 hashes: &mut hashes,
             };
-            outcome = work.run(&task, &mut reply, &mut opt, limit);
+            outcome = work.run(task, &mut reply, opt, limit);
             if let (Some(limited), Some(limiter)) = (&limited, &mut self.limiter) {
                 let (class, name) = class_of(outcome, reply.rcode, &hashes);
                 suppressed = limiter.take_response(limited, class, name).map(|suppression| (class, suppression));
@@ -267,7 +313,7 @@ impl Answerer {
                 return 0;
             }
             outcome = None;
-            opt = opt.map(OptReply::bare);
+            *opt = opt.map(OptReply::bare);
             reply.composer.return_to(mark);
             (reply.authoritative, reply.truncated) = (false, suppression == Suppression::Slip);
             reply.rcode = if suppression == Suppression::Slip { Rcode::NOERROR } else { Rcode::BADCOOKIE };
@@ -293,13 +339,14 @@ impl Answerer {
 impl Answerer {
     /// Who is limited: all that come over UDP but those with a cookie of ours, which a forged address cannot have.
     fn limited(&self, request: &Request, client: &Client) -> Option<Limited> {
-        let limiter = self.limiter.as_ref().filter(|_| client.transport == Transport::Udp)?;
+        let source = self.asked[request.at].source.filter(|_| client.transport == Transport::Udp)?;
         let verdict = request.opt.and_then(|opt| opt.cookie_verdict());
         if verdict == Some(Verdict::Good) {
             return None;
         }
         let is_forged = verdict == Some(Verdict::Bad);
-        Some(limiter.limited(client.addr, verdict.is_some(), is_forged, client.now_ms))
+        let (addr, now_ms) = (client.addr, client.now_ms);
+        Some(Limited { addr, source, has_cookie: verdict.is_some(), has_forged_cookie: is_forged, now_ms })
     }
 }
 
@@ -337,6 +384,7 @@ fn task_of(question: Question) -> Task {
 struct Work<'a> {
     catalog: &'a CatalogReader,
     settings: &'a Settings,
+    asked: &'a mut Asked,
     scratch: &'a mut Scratch,
     transport: Transport,
     /// Becomes what limits go by.
@@ -355,20 +403,20 @@ impl Work<'_> {
         let (rcode, error) = match *task {
             Task::Rcode(rcode, error) => (rcode, error),
             Task::Chaos(question) => {
-                self.hashes.name = self.catalog.hash(&self.scratch.name);
-                let qname = self.scratch.name.as_bytes();
+                self.hashes.name = self.asked.hint.name_hash;
+                let qname = self.asked.name.as_bytes();
                 let written = chaos::answer(reply, self.settings, qname, question.qtype);
                 reply.truncated |= written.is_err();
                 return None;
             }
-            Task::Change => match self.catalog.find(&self.scratch.name).zone {
-                Some(zone) if zone.apex_bytes() == self.scratch.name.as_bytes() => {
+            Task::Change => match self.catalog.find_by_hint(&self.asked.name, self.asked.hint).zone {
+                Some(zone) if zone.apex_bytes() == self.asked.name.as_bytes() => {
                     (Rcode::REFUSED, Some(Ede::PROHIBITED))
                 }
                 _ => (Rcode::NOTAUTH, Some(Ede::NOT_AUTHORITATIVE)),
             },
             Task::Zones(question) => {
-                let found = zone_of(self.catalog, &self.scratch.name, question.qtype);
+                let found = zone_of(self.catalog, &self.asked.name, self.asked.hint, question.qtype);
                 *self.hashes = Hashes { name: found.name_hash, apex: found.apex_hash };
                 if let Some(zone) = found.zone.filter(|_| service != Service::Suspended) {
                     if let Some(opt) = opt {
@@ -400,6 +448,7 @@ impl Work<'_> {
         let found = Resolution {
             catalog: self.catalog,
             settings: self.settings,
+            name: &mut self.asked.name,
             scratch: self.scratch,
             reply,
             qtype: question.qtype,

@@ -1,6 +1,7 @@
 //! From a catalog and the bytes of a query to the bytes of a response.
 //!
 //! ```text
+//! ahead      the questions of a batch, and where the memory for them is
 //! answerer   header, opcode, question, EDNS → which kind of response; flags, OPT, truncation
 //!   chaos      version.bind and its like
 //!   resolve    RFC 1034 §4.3.2 over the hosted zones: answers, CNAME chains, DNAME, negative answers
@@ -13,6 +14,7 @@
 //!
 //! Pure: no socket, file, clock, randomness, thread or async runtime. No allocation, lock or log per query.
 
+mod ahead;
 mod answerer;
 mod chaos;
 mod cookie;

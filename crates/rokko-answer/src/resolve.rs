@@ -13,7 +13,7 @@ use rokko_wire::compose::{Full, Owner, QUESTION_NAME, Section};
 use rokko_wire::query::{FoldedName, HEADER_LEN};
 use rokko_wire::{KeyBuf, Rcode, Rtype, code};
 use rokko_zone::zone::negative_ttl;
-use rokko_zone::{CatalogReader, Denial, Lookup, Marks, NodeRef, RrsetRef, ZoneRef};
+use rokko_zone::{CatalogReader, Denial, Hint, Lookup, Marks, NodeRef, RrsetRef, ZoneRef};
 
 use crate::denial::{Proofs, Subject};
 use crate::locate::{Place, label_count, locate};
@@ -29,8 +29,6 @@ const TARGETS_MAX: usize = 32;
 /// Buffers that are kept from query to query.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    /// The name that is looked for: the query's, then that of the last CNAME.
-    pub(crate) name: FoldedName,
     key: KeyBuf,
     wildcard: KeyBuf,
     target: FoldedName,
@@ -56,6 +54,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Resolution<'q, 'm> {
     pub(crate) catalog: &'q CatalogReader,
     pub(crate) settings: &'q Settings,
+    /// The name that is looked for: the query's, then that of the last CNAME.
+    pub(crate) name: &'q mut FoldedName,
     pub(crate) scratch: &'q mut Scratch,
     pub(crate) reply: &'q mut Reply<'m>,
     pub(crate) qtype: Rtype,
@@ -96,8 +96,8 @@ enum Step<'z> {
 
 /// The deepest zone that answers for a name and a type: for DS at the apex of a hosted zone, the zone above
 /// (RFC 4035 §3.1.4.1).
-pub(crate) fn zone_of<'c>(catalog: &'c CatalogReader, name: &FoldedName, qtype: Rtype) -> Lookup<'c> {
-    let found = catalog.find(name);
+pub(crate) fn zone_of<'c>(catalog: &'c CatalogReader, name: &FoldedName, hint: Hint, qtype: Rtype) -> Lookup<'c> {
+    let found = catalog.find_by_hint(name, hint);
     if qtype == Rtype::DS && found.zone.is_some_and(|zone| zone.apex_bytes() == name.as_bytes()) {
         let above = catalog.find_above(name);
         return if above.zone.is_some() { above } else { found };
@@ -119,7 +119,7 @@ impl<'q> Resolution<'q, '_> {
             return self.without_zone(proofs);
         }
         loop {
-            if !set_key(zone, &self.scratch.name, &mut self.scratch.key) {
+            if !set_key(zone, self.name, &mut self.scratch.key) {
                 return self.without_zone(proofs);
             }
             match self.step(zone, proofs)? {
@@ -136,7 +136,8 @@ impl<'q> Resolution<'q, '_> {
                 }
                 Step::Follow => {}
             }
-            let Some(next) = zone_of(self.catalog, &self.scratch.name, self.qtype).zone else {
+            let hint = self.catalog.hint(self.name);
+            let Some(next) = zone_of(self.catalog, self.name, hint, self.qtype).zone else {
                 write_proofs(self.reply, proofs)?;
                 return Ok(Outcome::Answer);
             };
@@ -199,7 +200,7 @@ impl<'q> Resolution<'q, '_> {
         let scratch = &mut *self.scratch;
         let subject = Subject {
             zone,
-            name: &scratch.name,
+            name: self.name,
             key: scratch.key.as_bytes(),
             encloser_len,
             wildcard: scratch.wildcard.as_bytes(),
@@ -239,7 +240,7 @@ impl<'q> Resolution<'q, '_> {
         if self.scratch.target.load(target).is_err() {
             return Ok(Step::Done(Outcome::Answer));
         }
-        std::mem::swap(&mut self.scratch.name, &mut self.scratch.target);
+        std::mem::swap(self.name, &mut self.scratch.target);
         Ok(self.follow())
     }
 
@@ -320,7 +321,7 @@ impl<'q> Resolution<'q, '_> {
     }
 
     fn with_owner(&mut self, write: impl FnOnce(&mut Reply<'_>, Owner<'_>) -> Result<(), Full>) -> Result<(), Full> {
-        let owner = if self.chain.len == 0 { QUESTION_NAME } else { Owner::Name(self.scratch.name.as_bytes()) };
+        let owner = if self.chain.len == 0 { QUESTION_NAME } else { Owner::Name(self.name.as_bytes()) };
         write(self.reply, owner)
     }
 
@@ -330,18 +331,18 @@ impl<'q> Resolution<'q, '_> {
         let scratch = &mut *self.scratch;
         let ttl = dname.ttl().as_secs();
         let below = label_count(&scratch.key.as_bytes()[node.key().len()..]);
-        let owner = scratch.name.suffix(below);
+        let owner = self.name.suffix(below);
         if !self.chain.has_dname(self.reply, owner) {
             self.reply.rrset(Section::Answer, Owner::Name(owner), node, dname, ttl)?;
             self.chain.add_dname(self.reply.composer.last_owner());
         }
-        scratch.target.clone_from(&scratch.name);
+        scratch.target.clone_from(self.name);
         let target = dname.rdatas().next().unwrap_or(&[]);
-        if scratch.target.replace_suffix(scratch.name.label_start(below), target).is_err() {
+        if scratch.target.replace_suffix(self.name.label_start(below), target).is_err() {
             self.reply.rcode = Rcode::YXDOMAIN;
             return Ok(Step::Done(Outcome::Answer));
         }
-        let owner = if self.chain.len == 0 { QUESTION_NAME } else { Owner::Name(scratch.name.as_bytes()) };
+        let owner = if self.chain.len == 0 { QUESTION_NAME } else { Owner::Name(self.name.as_bytes()) };
         let kind = (Rtype::CNAME, code::CLASS_IN);
         let target = std::iter::once(scratch.target.as_bytes());
         self.reply.composer.rrset(Section::Answer, owner, kind, ttl, target)?;
@@ -349,7 +350,7 @@ impl<'q> Resolution<'q, '_> {
             // The record just made is what was asked for (RFC 1034 §4.3.2 step 3a).
             return Ok(Step::Done(Outcome::Answer));
         }
-        std::mem::swap(&mut scratch.name, &mut scratch.target);
+        std::mem::swap(self.name, &mut scratch.target);
         Ok(self.follow())
     }
 
@@ -360,7 +361,7 @@ impl<'q> Resolution<'q, '_> {
         let Some(owner) = owner.filter(|_| self.chain.len < limit) else { return Step::Done(Outcome::Answer) };
         self.chain.owners[self.chain.len] = owner;
         self.chain.len += 1;
-        let name = self.scratch.name.as_bytes();
+        let name = self.name.as_bytes();
         let is_loop = self.chain.owners[..self.chain.len].iter().any(|&at| self.reply.composer.name_is(at, name));
         if is_loop { Step::Done(Outcome::Answer) } else { Step::Follow }
     }
@@ -395,7 +396,7 @@ impl<'q> Resolution<'q, '_> {
 
     /// How to write a name at the end of the one that is looked for: the question may have it already.
     fn owner_of<'n>(&self, name: &'n [u8]) -> Owner<'n> {
-        let start = self.scratch.name.as_bytes().len() - name.len();
+        let start = self.name.as_bytes().len() - name.len();
         match u16::try_from(HEADER_LEN + start) {
             Ok(offset) if self.chain.len == 0 && name.len() > 1 => Owner::At(offset),
             _ => Owner::Name(name),
@@ -435,7 +436,7 @@ impl<'q> Resolution<'q, '_> {
     fn subject<'z>(&self, zone: ZoneRef<'z>, encloser_len: usize) -> Subject<'_, 'z> {
         Subject {
             zone,
-            name: &self.scratch.name,
+            name: self.name,
             key: self.scratch.key.as_bytes(),
             encloser_len,
             wildcard: self.scratch.wildcard.as_bytes(),

@@ -113,6 +113,8 @@ pub struct Follower {
     logged: BTreeSet<String>,
     /// The server says that the certificate has expired, whatever this machine's clock says.
     pub(crate) must_renew: bool,
+    /// Some zones are not as they ought to be.
+    pub(crate) has_suspects: bool,
 }
 
 /// How a session ended.
@@ -128,7 +130,8 @@ impl Follower {
     pub fn new(parts: FollowerParts) -> Self {
         let certificate_expires_s = parts.credentials.identity().not_after_s;
         let status = FollowerStatus { certificate_expires_s, ..FollowerStatus::default() };
-        Self { parts, status: watch::Sender::new(status), pending: None, logged: BTreeSet::new(), must_renew: false }
+        let (status, logged) = (watch::Sender::new(status), BTreeSet::new());
+        Self { parts, status, pending: None, logged, must_renew: false, has_suspects: false }
     }
 
     /// How the follower is, and notice of what changes.

@@ -13,6 +13,7 @@ use tokio_rustls::client::TlsStream;
 use crate::certificate::Identity;
 use crate::credentials::Credentials;
 use crate::fleet::Fleet;
+use crate::pace::Pace;
 use crate::stream::{LinkError, broken};
 use crate::tls;
 
@@ -51,6 +52,7 @@ pub(crate) async fn connect(
     let tcp = TcpStream::connect(address).await.map_err(LinkError::Io)?;
     // Acknowledgements are small; waiting for more to send only delays them.
     let _ = tcp.set_nodelay(true);
+    Pace::new(&tcp);
     let stream = TlsConnector::from(config).connect(tls::server_name(), tcp).await.map_err(broken)?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let identity = certificate.and_then(|certificate| Identity::read(certificate).ok());

@@ -3,7 +3,10 @@
 //! Length of what follows the flags (4 octets, network order) · flags (1 octet: bit 0 = compressed) · the message, or, if compressed, its
 //! own length (4 octets, network order) and an LZ4 block.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rokko_feed::serve::Outgoing;
 
 /// Length and flags.
 const HEADER_LEN: usize = 5;
@@ -12,6 +15,8 @@ const FLAG_LZ4: u8 = 1;
 const PLAIN_LEN: usize = 4;
 /// Shorter messages are not compressed: they fit into a packet or two anyway.
 const COMPRESS_FROM: usize = 512;
+/// How many frames are kept ready for others.
+const FRAMED_MAX: usize = 32;
 /// How much of the buffer may be behind the reader before the rest is moved to its front.
 const COMPACT_FROM: usize = 64 << 10;
 
@@ -78,6 +83,33 @@ impl Framed {
 
 fn len_octets(len: usize) -> [u8; 4] {
     u32::try_from(len).expect("limits keep messages far below 4 GiB").to_be_bytes()
+}
+
+/// The last frames that went to somebody, so that what goes to many is encoded and compressed once. Each is of one message's
+/// length at most.
+#[derive(Default)]
+pub(crate) struct FramedOnce(Mutex<VecDeque<(Arc<[u8]>, Framed)>>);
+
+impl FramedOnce {
+    /// A message ready to be written.
+    pub(crate) fn message(&self, next: Outgoing) -> Framed {
+        let Outgoing::Frame(bytes) = &next else { return Framed::new(&next.into_message().encode()) };
+        let bytes = Arc::clone(bytes);
+        // As long as a frame is in the list no other one has its place in memory.
+        let is_it = |(held, _): &&(Arc<[u8]>, Framed)| Arc::ptr_eq(held, &bytes);
+        if let Some((_, framed)) = self.list().iter().find(is_it) {
+            return framed.clone();
+        }
+        let framed = Framed::new(&next.into_message().encode());
+        let mut list = self.list();
+        list.truncate(FRAMED_MAX - 1);
+        list.push_front((bytes, framed.clone()));
+        framed
+    }
+
+    fn list(&self) -> MutexGuard<'_, VecDeque<(Arc<[u8]>, Framed)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Takes octets as they come and gives the messages in them.
@@ -175,6 +207,24 @@ mod tests {
         };
         let noise: Vec<u8> = (0..1000).map(|_| octet()).collect();
         assert_eq!(Framed::new(&noise).octets()[4], 0);
+    }
+
+    #[test]
+    fn a_frame_is_made_into_octets_once() {
+        let (once, frame): (_, Arc<[u8]>) = (FramedOnce::default(), vec![7; 3000].into());
+        let first = once.message(Outgoing::Frame(Arc::clone(&frame)));
+        let expected = Framed::new(&Outgoing::Frame(Arc::clone(&frame)).into_message().encode());
+        assert_eq!(first, expected);
+        assert!(Arc::ptr_eq(&first.0, &once.message(Outgoing::Frame(Arc::clone(&frame))).0));
+        let other: Arc<[u8]> = vec![7; 3000].into();
+        assert!(!Arc::ptr_eq(&first.0, &once.message(Outgoing::Frame(other)).0), "it may be of another history");
+        for number in 0..100 {
+            once.message(Outgoing::Frame(vec![number; 3000].into()));
+        }
+        assert_eq!(once.list().len(), FRAMED_MAX);
+        assert!(!Arc::ptr_eq(&first.0, &once.message(Outgoing::Frame(frame)).0));
+        let end = once.message(Outgoing::Message(rokko_feed::message::FromServer::SnapshotEnd));
+        assert_eq!((end.octets()[HEADER_LEN], once.list().len()), (6, FRAMED_MAX));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod framing;
 mod join;
 mod listener;
 mod name;
+mod pace;
 mod relay;
 mod server;
 mod session;

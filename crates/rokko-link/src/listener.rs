@@ -22,6 +22,7 @@ use crate::credentials::{Credentials, CredentialsError};
 use crate::fleet::Fleet;
 use crate::join::{Doorkeeper, JOIN_TIME};
 use crate::name::NodeName;
+use crate::pace::Pace;
 use crate::stream::linger;
 use crate::tls::{self, ALPN_FEED, ALPN_JOIN, Shown};
 
@@ -64,6 +65,8 @@ pub struct Peer {
     pub identity: Identity,
     /// Where it comes from.
     pub address: SocketAddr,
+    /// How fast may be sent to it.
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// The port of the fleet.
@@ -219,7 +222,8 @@ impl Door {
         };
         // Changes are small; waiting for more to send only delays them.
         let _ = tcp.set_nodelay(true);
-        let guest = Guest { feed: self.feed.clone(), join: self.join.clone(), address };
+        let pace = Arc::new(Pace::new(&tcp));
+        let guest = Guest { feed: self.feed.clone(), join: self.join.clone(), address, pace };
         let time = self.limits.handshake_time;
         tasks.spawn(async move {
             let _slot = slot;
@@ -261,6 +265,7 @@ struct Guest {
     feed: Arc<ServerConfig>,
     join: Option<JoinSide>,
     address: SocketAddr,
+    pace: Arc<Pace>,
 }
 
 impl Guest {
@@ -274,7 +279,7 @@ impl Guest {
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let identity = certificate.and_then(|certificate| Identity::read(certificate).ok());
             let identity = identity.ok_or(io::ErrorKind::PermissionDenied)?;
-            return Ok(Some(Known::Node(Peer { identity, address: self.address }, stream)));
+            return Ok(Some(Known::Node(Peer { identity, address: self.address, pace: self.pace }, stream)));
         }
         match self.join {
             Some(join) if asks(ALPN_JOIN) => {

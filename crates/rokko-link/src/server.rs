@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rokko_feed::audit::{Done, Job, View};
 use rokko_feed::message::{Command, FROM_POP_OCTETS_MAX, FromPop, FromServer, News, Path, RefuseCode};
-use rokko_feed::serve::{History, INSTALL_MS_MAX, ServeEvent, ServeOptions, Serving};
+use rokko_feed::serve::{History, INSTALL_MS_MAX, Outgoing, ServeEvent, ServeOptions, Serving};
 use rokko_mirror::Mirror;
 use rokko_zone::Revision;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,9 +27,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::ca::Authority;
 use crate::certificate::{Identity, Role};
 use crate::fleet::Fleet;
-use crate::framing::Framed;
+use crate::framing::{Framed, FramedOnce};
 use crate::listener::Peer;
 use crate::name::NodeName;
+use crate::pace::Pace;
 use crate::stream::{Event, Limits, Link, LinkError};
 use crate::tls;
 
@@ -87,6 +88,7 @@ pub struct Feed {
     next_session: AtomicU64,
     /// Audits read everything: one at a time.
     jobs: Arc<Semaphore>,
+    framed: FramedOnce,
 }
 
 /// A connection of a node. There is one per node: a newer one ends the one before.
@@ -115,18 +117,19 @@ impl Feed {
             ways: Mutex::default(),
             next_session: AtomicU64::new(0),
             jobs: Arc::new(Semaphore::new(1)),
+            framed: FramedOnce::default(),
         })
     }
 
     /// Serves one connection until it ends. For [`crate::Listener::run`].
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self: Arc<Self>, peer: Peer, stream: S) {
-        let Peer { identity, address } = peer;
+        let Peer { identity, address, pace } = peer;
         let (number, orders) = self.enter(&identity);
         let link = Link::new(stream, LIMITS);
         let ended = if identity.expired(crate::now_s()) {
             self.serve_renewal(&identity, link, orders).await
         } else {
-            Conversation::new(&self, &identity, link, orders, number).run().await
+            Conversation::new(&self, (&identity, &pace), link, orders, number).run().await
         };
         self.leave(&identity, number);
         match ended {
@@ -274,6 +277,7 @@ impl Feed {
 struct Conversation<'a, S> {
     feed: &'a Arc<Feed>,
     identity: &'a Identity,
+    pace: &'a Pace,
     number: u64,
     link: Link<S>,
     serving: Serving,
@@ -291,7 +295,7 @@ struct Conversation<'a, S> {
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     fn new(
         feed: &'a Arc<Feed>,
-        identity: &'a Identity,
+        (identity, pace): (&'a Identity, &'a Pace),
         link: Link<S>,
         orders: mpsc::Receiver<Order>,
         number: u64,
@@ -303,7 +307,20 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         };
         let serving = Serving::new(options, crate::now_ms());
         let (done, out) = (mpsc::channel(1), Vec::new());
-        Self { feed, identity, number, link, serving, orders, done, out, is_welcome: false, over: None, cut: None }
+        Self {
+            feed,
+            identity,
+            pace,
+            number,
+            link,
+            serving,
+            orders,
+            done,
+            out,
+            is_welcome: false,
+            over: None,
+            cut: None,
+        }
     }
 
     async fn run(mut self) -> Result<&'static str, LinkError> {
@@ -328,8 +345,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
                 return Ok(why);
             }
             while self.link.has_room() {
-                let Some(message) = self.serving.next_message(&*self.feed.parts.data) else { break };
-                self.link.send(Framed::new(&message.encode()));
+                let Some(next) = self.serving.next(&*self.feed.parts.data) else { break };
+                match &next {
+                    Outgoing::Message(FromServer::SnapshotStart(_)) => self.pace.bulk(),
+                    Outgoing::Message(FromServer::SnapshotEnd) => self.pace.steady(),
+                    _ => {}
+                }
+                self.link.send(self.feed.framed.message(next));
             }
             if let Some(why) = self.over {
                 return Ok(why);

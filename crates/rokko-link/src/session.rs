@@ -135,6 +135,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
 
     fn tick(&mut self, is_report: bool) {
         let now_ms = crate::now_ms();
+        self.look_after_suspects();
         let parts = &mut self.follower.parts;
         self.following.tick(now_ms, &mut *parts.local, &mut self.out);
         parts.downstream.set_fresh(self.following.fresh_ms());
@@ -150,6 +151,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             self.following.report(report);
         }
         self.renew_if_due();
+    }
+
+    /// Tells when zones that differed have been put right. Each of them would be told of too often.
+    fn look_after_suspects(&mut self) {
+        if self.follower.has_suspects && self.follower.parts.local.suspects().is_empty() {
+            self.follower.has_suspects = false;
+            tracing::info!("all zones are as the feed says again");
+        }
     }
 
     fn renew_if_due(&mut self) {
@@ -201,7 +210,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 self.follower.status.send_modify(|status| status.revision = position.revision.0);
             }
             FollowEvent::Suspects(zones) => {
-                tracing::warn!(?zones, "zones differ from what the feed says and are asked for anew");
+                if !std::mem::replace(&mut self.follower.has_suspects, true) {
+                    tracing::warn!(
+                        ?zones,
+                        "zones differ from what the feed says; they and others that do are asked for anew"
+                    );
+                }
             }
             FollowEvent::Job(job) => {
                 let (views, done) = (parts.views.clone(), self.done.0.clone());

@@ -4,16 +4,16 @@
 
 use std::time::Duration;
 
-use rokko_net::{Config, Handler, Peer, Server, xdp::XdpConfig};
+use rokko_net::{Config, Handler, Peer, Query, Server, xdp::XdpConfig};
 
 struct Canned;
 
 impl Handler for Canned {
-    fn answer(&mut self, query: &[u8], _peer: &Peer, _unix_ms: u64, out: &mut [u8]) -> usize {
+    fn answer(&mut self, query: Query<'_>, _peer: &Peer, _unix_ms: u64, out: &mut [u8]) -> usize {
         const RECORD: &[u8] = b"\xc0\x0c\0\x01\0\x01\0\0\x0e\x10\0\x04\xc0\0\x02\x01";
-        let Some(name) = query.get(12..) else { return 0 };
+        let Some(name) = query.octets.get(12..) else { return 0 };
         let Some(end) = name.iter().position(|octet| *octet == 0).map(|root| 12 + root + 5) else { return 0 };
-        let Some(question) = query.get(..end) else { return 0 };
+        let Some(question) = query.octets.get(..end) else { return 0 };
         let Some(room) = out.get_mut(..end + RECORD.len()) else { return 0 };
         room[..end].copy_from_slice(question);
         room[2..12].copy_from_slice(b"\x84\0\0\x01\0\x01\0\0\0\0");

@@ -18,7 +18,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::admission::Ticket;
-use crate::{Handler, Peer, TCP_RESPONSE_BYTES_MAX, TcpLimits, TcpValues};
+use crate::{Handler, Peer, Query, TCP_RESPONSE_BYTES_MAX, TcpLimits, TcpValues};
 
 /// Octets of the length prefix.
 const PREFIX_BYTES: usize = 2;
@@ -244,6 +244,7 @@ impl Conn {
         self.active_ms = turn.now_ms;
         turn.counted.queries += 1;
         let (prefix, rest) = turn.scratch.output[filled..].split_at_mut(PREFIX_BYTES);
+        let query = Query::new(query);
         let length = turn.handler.answer(query, &self.peer, turn.unix_ms, &mut rest[..TCP_RESPONSE_BYTES_MAX]);
         match u16::try_from(length) {
             Ok(length) if length > 0 => {

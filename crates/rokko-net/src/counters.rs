@@ -146,6 +146,8 @@ counters! {
         no_frame,
         /// Failed calls to send.
         send_errors,
+        /// Frames that the redirect program dropped because [`Handler::shed`](crate::Handler::shed) had them kept away.
+        shed,
         /// Frames that the kernel dropped for reasons other than those below.
         rx_dropped,
         /// Frames that the kernel did not accept for receiving.

@@ -74,6 +74,25 @@ pub enum Transport {
     Tcp,
 }
 
+/// A message to be answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'q> {
+    /// What came.
+    pub octets: &'q [u8],
+    /// Which of the messages it is that [`Handler::announce`] was last told of; `None` if it was not announced.
+    pub announced: Option<usize>,
+}
+
+impl<'q> Query<'q> {
+    /// A message that was not announced.
+    pub fn new(octets: &'q [u8]) -> Self {
+        Self { octets, announced: None }
+    }
+}
+
+/// The most messages that [`Handler::announce`] is told of at once.
+pub const ANNOUNCED_MAX: usize = 32;
+
 /// Answers one message. Each thread has its own instance, made by the factory given to [`Server::start`].
 pub trait Handler: Send + 'static {
     /// Writes the response to `query` into `out` and returns its length in octets; 0 sends nothing.
@@ -81,38 +100,21 @@ pub trait Handler: Send + 'static {
     /// `out` has [`UDP_RESPONSE_BYTES_MAX`] or [`TCP_RESPONSE_BYTES_MAX`] octets of undefined content, or over AF_XDP what
     /// one packet of the interface has room for, if that is less. A returned length beyond it counts as 0. `unix_ms` is
     /// the Unix time in milliseconds, read once per batch.
-    fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize;
+    fn answer(&mut self, query: Query<'_>, peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize;
 
-    /// Told of the queries of a batch, each with its client's address, before the first of them is answered, so that the
-    /// memory for all of them can be fetched together. Some may not be answered afterwards.
-    fn announce(&mut self, _queries: &mut dyn Iterator<Item = (&[u8], IpAddr)>) {}
+    /// Told of at most [`ANNOUNCED_MAX`] messages, each with its client's address, before the first of them is answered, so
+    /// that the memory for all of them can be fetched together. Each is answered once, as it is then and with nothing else
+    /// between, or not at all.
+    fn announce<'q>(&mut self, _queries: impl Iterator<Item = (&'q [u8], IpAddr)>) {}
 
     /// Called about once per second on the handler's thread and once more before the thread ends, so that the handler
     /// can publish its counters.
     fn tick(&mut self) {}
 
-    /// Asked about four times per second on a UDP thread, and once per second where no datagram comes: what the kernel is
+    /// Asked about four times per second on a UDP or AF_XDP thread, and once per second where no datagram comes: what the kernel is
     /// to keep away from this thread from now on; `None` leaves it as it is. `unix_ms` is the Unix time in milliseconds.
     fn shed(&mut self, _unix_ms: u64) -> Option<Shed> {
         None
-    }
-}
-
-impl<H: Handler + ?Sized> Handler for Box<H> {
-    fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize {
-        (**self).answer(query, peer, unix_ms, out)
-    }
-
-    fn announce(&mut self, queries: &mut dyn Iterator<Item = (&[u8], IpAddr)>) {
-        (**self).announce(queries);
-    }
-
-    fn tick(&mut self) {
-        (**self).tick();
-    }
-
-    fn shed(&mut self, unix_ms: u64) -> Option<Shed> {
-        (**self).shed(unix_ms)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::io;
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -151,15 +152,13 @@ impl Batch {
         }
     }
 
-    /// The octets of all datagrams received, as far as they were taken, and where they came from. Those whose source is no
-    /// internet address are left out.
-    pub(crate) fn queries(&self) -> impl Iterator<Item = (&[u8], IpAddr)> {
-        let headers = &self.receive_headers[..self.received];
-        let lengths = headers.iter().map(|header| (header.msg_len as usize).min(UDP_QUERY_BYTES_MAX));
-        lengths
-            .zip(self.queries.chunks(STRIDE))
-            .zip(&self.names)
-            .filter_map(|((length, room), name)| Some((&room[..length], socket_addr(name)?.ip())))
+    /// The octets of some of the datagrams received, as far as they were taken, and where they came from. A source that is
+    /// no internet address counts as 0.0.0.0: there is no answer to it.
+    pub(crate) fn queries(&self, group: Range<usize>) -> impl Iterator<Item = (&[u8], IpAddr)> {
+        group.map(|index| {
+            let length = (self.receive_headers[index].msg_len as usize).min(UDP_QUERY_BYTES_MAX);
+            (&self.queries[index * STRIDE..][..length], ip_addr(&self.names[index]))
+        })
     }
 
     /// The received datagram `index`, with the room for the reply to it. `None` when its source is no internet address.
@@ -259,6 +258,10 @@ fn reset(header: &mut libc::mmsghdr) {
     header.msg_hdr.msg_controllen = CONTROL_BYTES;
     header.msg_hdr.msg_flags = 0;
     header.msg_len = 0;
+}
+
+fn ip_addr(name: &Name) -> IpAddr {
+    socket_addr(name).map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip())
 }
 
 fn socket_addr(name: &Name) -> Option<SocketAddr> {

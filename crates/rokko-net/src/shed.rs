@@ -1,4 +1,5 @@
-//! What the kernel keeps away from a UDP socket, so that a flood from few prefixes does not fill the socket's buffer.
+//! What the kernel keeps away from a UDP socket, so that a flood from few prefixes does not fill the socket's buffer. Before
+//! AF_XDP sockets the redirect program does the same.
 //!
 //! A classic BPF program, attached with `SO_ATTACH_FILTER`, which needs no privilege. The kernel runs it for each
 //! datagram before it is queued; it sees the datagram from its UDP header on, and the IP header at `SKF_NET_OFF`.
@@ -10,6 +11,9 @@ use socket2::{SockFilter, SockRef};
 
 /// The most prefixes of a [`Shed`]; those after it are not shed.
 pub const SHED_PREFIXES_MAX: usize = 64;
+
+/// How often a handler is asked what to shed: a flood does its harm until then.
+pub(crate) const SHED_ROUND_MS: u64 = 250;
 
 /// Datagrams that the kernel is to drop before they are queued.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use crate::bind::refuse_more;
 use crate::counters::Counters;
 use crate::mmsg::Batch;
-use crate::shed;
+use crate::shed::{self, SHED_ROUND_MS};
 use crate::stop::Stop;
-use crate::{Handler, Peer, Transport, UdpValues, unix_time_ms};
+use crate::{ANNOUNCED_MAX, Handler, Peer, Query, Transport, UdpValues, unix_time_ms};
 
 /// Epoll token of the stop signal; the sockets have their index.
 const STOP: u64 = u64::MAX;
@@ -24,9 +24,6 @@ const STOP: u64 = u64::MAX;
 const ROUNDS_MAX: usize = 16;
 /// Longest wait without traffic, so that `tick` comes about once per second.
 const WAIT_MS_MAX: u16 = 1000;
-
-/// How often the handler is asked what to shed: a flood does its harm until then.
-const SHED_ROUND_MS: u64 = 250;
 
 /// What one UDP thread owns.
 pub(crate) struct UdpWorker<H> {
@@ -165,11 +162,15 @@ impl<H: Handler> UdpWorker<H> {
             }
         };
         let unix_ms = unix_time_ms();
-        self.handler.announce(&mut batch.queries());
-        for message in 0..taken {
-            let length = answer_one(&mut self.handler, batch, message, (*addr, &self.drop_ports), unix_ms, counted);
-            if length > 0 {
-                batch.reply(message, length);
+        for first in (0..taken).step_by(ANNOUNCED_MAX) {
+            let group = first..taken.min(first + ANNOUNCED_MAX);
+            self.handler.announce(batch.queries(group.clone()));
+            for message in group {
+                let place = (message, message - first);
+                let length = answer_one(&mut self.handler, batch, place, (*addr, &self.drop_ports), unix_ms, counted);
+                if length > 0 {
+                    batch.reply(message, length);
+                }
             }
         }
         let sent = batch.send(socket.as_fd());
@@ -183,11 +184,11 @@ impl<H: Handler> UdpWorker<H> {
     }
 }
 
-/// Has datagram `message` answered and returns the reply's length, 0 for none.
+/// Has datagram `message`, which was announced as number `announced`, answered and returns the reply's length, 0 for none.
 fn answer_one<H: Handler>(
     handler: &mut H,
     batch: &mut Batch,
-    message: usize,
+    (message, announced): (usize, usize),
     (bound, drop_ports): (SocketAddr, &[u16]),
     unix_ms: u64,
     counted: &mut UdpValues,
@@ -218,7 +219,8 @@ fn answer_one<H: Handler>(
         return 0;
     }
     let peer = Peer { addr: datagram.source, local, transport: Transport::Udp };
-    let length = handler.answer(datagram.bytes, &peer, unix_ms, out);
+    let query = Query { octets: datagram.bytes, announced: Some(announced) };
+    let length = handler.answer(query, &peer, unix_ms, out);
     if length == 0 || length > out.len() {
         counted.dropped += 1;
         return 0;

@@ -148,6 +148,7 @@ pub struct Composer<'m> {
 
 impl<'m> Composer<'m> {
     /// Starts a message of at most `limit` octets; `None` if the buffer cannot take a header.
+    #[inline]
     pub fn new(out: &'m mut [u8], limit: usize, table: &'m mut NameTable) -> Option<Self> {
         let limit = limit.min(out.len());
         table.forget();
@@ -165,6 +166,7 @@ impl<'m> Composer<'m> {
     }
 
     /// Sets the most octets that the message may have; what is written already stays.
+    #[inline]
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.min(self.out.len());
     }
@@ -180,6 +182,7 @@ impl<'m> Composer<'m> {
     }
 
     /// How many records `section` has.
+    #[inline]
     pub fn count(&self, section: Section) -> u16 {
         self.counts[section as usize]
     }
@@ -190,11 +193,13 @@ impl<'m> Composer<'m> {
     }
 
     /// A place that [`Composer::return_to`] comes back to.
+    #[inline]
     pub fn mark(&self) -> Mark {
         Mark { len: self.len, counts: self.counts }
     }
 
     /// Takes back all that was written since `mark`.
+    #[inline]
     pub fn return_to(&mut self, mark: Mark) {
         if self.len != mark.len {
             self.len = mark.len;
@@ -206,6 +211,7 @@ impl<'m> Composer<'m> {
     }
 
     /// Copies the one question, as octets of a parsed query, so that its case is preserved.
+    #[inline]
     pub fn question(&mut self, octets: &[u8]) -> Result<(), Full> {
         self.put(octets)?;
         self.counts[0] = 1;
@@ -213,6 +219,7 @@ impl<'m> Composer<'m> {
     }
 
     /// Writes the records of one RRset, all of them or none; returns how many.
+    #[inline]
     pub fn rrset<'r>(
         &mut self,
         section: Section,
@@ -239,6 +246,7 @@ impl<'m> Composer<'m> {
     }
 
     /// Writes one record; returns where its owner stands, if a pointer reaches that.
+    #[inline]
     fn record(&mut self, owner: Owner<'_>, kind: (Rtype, u16), ttl: u32, rdata: &[u8]) -> Result<Option<u16>, Full> {
         let owner_at = match owner {
             Owner::At(offset) => {
@@ -392,6 +400,7 @@ impl<'m> Composer<'m> {
     }
 
     /// Where the owner of the last record written stands, if a pointer reaches that.
+    #[inline]
     pub fn last_owner(&self) -> Option<u16> {
         self.last_owner
     }
@@ -423,6 +432,7 @@ impl<'m> Composer<'m> {
     }
 
     /// Writes the header; returns the message's length.
+    #[inline]
     pub fn finish(self, id: u16, flags: u16) -> usize {
         let words = [id, flags, self.counts[0], self.counts[1], self.counts[2], self.counts[3]];
         for (slot, word) in self.out.chunks_exact_mut(2).zip(words) {
@@ -431,6 +441,7 @@ impl<'m> Composer<'m> {
         self.len
     }
 
+    #[inline]
     fn put(&mut self, octets: &[u8]) -> Result<(), Full> {
         let end = self.len + octets.len();
         if end > self.limit {
@@ -459,6 +470,7 @@ struct Layout {
 }
 
 impl Layout {
+    #[inline]
     fn of(rtype: Rtype) -> Option<Self> {
         let (octets_before, names) = match rtype {
             Rtype::NS | Rtype::CNAME | Rtype::PTR | Rtype::MD | Rtype::MF | Rtype::MB | Rtype::MG | Rtype::MR => (0, 1),

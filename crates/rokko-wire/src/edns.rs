@@ -33,12 +33,14 @@ pub struct Edns<'q> {
 
 impl<'q> Edns<'q> {
     /// Takes the parts of an OPT record: its class and TTL fields carry the fixed values.
+    #[inline]
     pub fn new(class: u16, ttl: u32, rdata: &'q [u8]) -> Self {
         let [_, version, flags, _] = ttl.to_be_bytes();
         Self { payload_size: class, version, dnssec_ok: flags & 0x80 != 0, options: rdata }
     }
 
     /// The options in the order sent.
+    #[inline]
     pub fn options(&self) -> Options<'q> {
         Options(self.options)
     }

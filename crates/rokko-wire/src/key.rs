@@ -48,6 +48,7 @@ impl KeyBuf {
 
     /// Appends one label, the next one away from the apex. A label that no longer fits is left out, which
     /// cannot happen for the labels of one valid name.
+    #[inline]
     pub fn push_label(&mut self, label: &[u8]) {
         if self.len + 2 * label.len() + 1 > KEY_LEN_MAX && self.len + escaped_len(label) + 1 > KEY_LEN_MAX {
             return;
@@ -80,11 +81,13 @@ impl KeyBuf {
     }
 
     /// Cuts the key back to `len` octets.
+    #[inline]
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
 
     /// The key's octets.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }

@@ -35,6 +35,7 @@ pub struct Header {
 
 impl Header {
     /// The header at the start of `message`; `None` if there are fewer than 12 octets.
+    #[inline]
     pub fn parse(message: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER_LEN] = message.first_chunk()?;
         let word = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
@@ -42,11 +43,13 @@ impl Header {
     }
 
     /// Whether QR says that this is a response.
+    #[inline]
     pub fn is_response(&self) -> bool {
         self.flags & flag::QR != 0
     }
 
     /// The operation code.
+    #[inline]
     pub fn opcode(&self) -> Opcode {
         Opcode((self.flags >> 11 & 0x0f) as u8)
     }
@@ -75,6 +78,7 @@ impl Default for FoldedName {
 
 impl FoldedName {
     /// Takes the uncompressed name at the start of `bytes`; returns its length. On an error this name is the root.
+    #[inline]
     pub fn load(&mut self, bytes: &[u8]) -> Result<usize, NameError> {
         let loaded = self.load_starts(bytes);
         let (len, labels) = *loaded.as_ref().unwrap_or(&(1, 0));
@@ -92,6 +96,7 @@ impl FoldedName {
     }
 
     /// Finds the labels of the name at the start of `bytes`; returns its length and how many labels there are.
+    #[inline]
     fn load_starts(&mut self, bytes: &[u8]) -> Result<(usize, usize), NameError> {
         let (mut at, mut labels) = (0, 0);
         loop {
@@ -130,40 +135,47 @@ impl FoldedName {
     }
 
     /// The wire form.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.wire[..usize::from(self.len)]
     }
 
     /// How many labels there are, the root label not counted.
+    #[inline]
     pub fn label_count(&self) -> usize {
         usize::from(self.labels)
     }
 
     /// Where label `index`, counted from the left, starts with its length octet; the root label for an index that
     /// is the count of labels or above.
+    #[inline]
     pub fn label_start(&self, index: usize) -> usize {
         if index < self.label_count() { usize::from(self.starts[index]) } else { usize::from(self.len) - 1 }
     }
 
     /// The octets of label `index`, counted from the left; empty for the root label.
+    #[inline]
     pub fn label(&self, index: usize) -> &[u8] {
         let start = self.label_start(index);
         &self.wire[start + 1..=start + usize::from(self.wire[start])]
     }
 
     /// Label `index`, counted from the left, with its length octet; that of the root label is zero.
+    #[inline]
     pub fn label_with_len(&self, index: usize) -> &[u8] {
         let start = self.label_start(index);
         &self.wire[start..=start + usize::from(self.wire[start])]
     }
 
     /// The name from label `index` on to the root.
+    #[inline]
     pub fn suffix(&self, index: usize) -> &[u8] {
         &self.wire[self.label_start(index)..usize::from(self.len)]
     }
 }
 
 /// Copies octets into as much room with letters in lower case, in blocks that are one step each.
+#[inline]
 fn copy_lower_case(to: &mut [u8], from: &[u8]) {
     const BLOCK: usize = 16;
     let lower = |block: &[u8; BLOCK]| block.map(|octet| octet.to_ascii_lowercase());
@@ -193,6 +205,7 @@ impl Question {
     /// Reads the one question that follows the header; its name goes to `qname`.
     ///
     /// A compression pointer is an error: before the first name of a message there is nothing to point to.
+    #[inline]
     pub fn parse(message: &[u8], qname: &mut FoldedName) -> Result<Self, NameError> {
         let name_len = qname.load(message.get(HEADER_LEN..).ok_or(NameError::Truncated)?)?;
         let at = HEADER_LEN + name_len;

@@ -175,6 +175,7 @@ impl Tree {
 }
 
 /// Where `key` stands in a page; `after` is the first node after the page.
+#[inline]
 pub(crate) fn search_page<'z>(page: PageRef<'z>, key: &[u8], after: impl FnOnce() -> Option<NodeRef<'z>>) -> Match<'z> {
     match page.find(key) {
         Ok(index) => Match::Exact(page.node(index)),

@@ -11,16 +11,19 @@ impl Ttl {
     pub const MAX: Self = Self(0x7fff_ffff);
 
     /// The TTL of `seconds`; `None` above 2^31 - 1.
+    #[inline]
     pub fn new(seconds: u32) -> Option<Self> {
         (seconds <= Self::MAX.0).then_some(Self(seconds))
     }
 
     /// A TTL as it came over the wire: one with the top bit set counts as 0 (RFC 2181 §8).
+    #[inline]
     pub fn from_wire(seconds: u32) -> Self {
         Self::new(seconds).unwrap_or(Self(0))
     }
 
     /// The seconds.
+    #[inline]
     pub fn as_secs(self) -> u32 {
         self.0
     }

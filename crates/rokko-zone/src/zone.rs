@@ -288,6 +288,7 @@ fn cell(head: Head, apex: &[u8], page: &[u8]) -> Cell {
 }
 
 impl<'z> ZoneRef<'z> {
+    #[inline]
     pub(crate) fn of(cell: &'z Cell) -> Self {
         let (len, rest) = cell.slice.split_first().expect("a zone's octets begin with the length of its apex");
         let (apex, page) = rest.split_at(usize::from(*len));
@@ -295,6 +296,7 @@ impl<'z> ZoneRef<'z> {
     }
 
     /// The name of the zone in lower-case wire form.
+    #[inline]
     pub fn apex_bytes(self) -> &'z [u8] {
         self.apex
     }
@@ -305,6 +307,7 @@ impl<'z> ZoneRef<'z> {
     }
 
     /// The revision that made this version.
+    #[inline]
     pub fn revision(self) -> Revision {
         self.head.revision
     }
@@ -316,6 +319,7 @@ impl<'z> ZoneRef<'z> {
     }
 
     /// What kinds of records the zone has.
+    #[inline]
     pub fn marks(self) -> Marks {
         match (&self.head.large, self.page()) {
             (Some(large), _) => large.sum.marks,
@@ -325,6 +329,7 @@ impl<'z> ZoneRef<'z> {
     }
 
     /// How the zone proves absence.
+    #[inline]
     pub fn denial(self) -> Denial {
         let marks = self.marks();
         if marks.has(Marks::NSEC3.with(Marks::NSEC3PARAM)) {
@@ -338,6 +343,7 @@ impl<'z> ZoneRef<'z> {
 
     /// Where `key` stands among the zone's names. Empty non-terminals and names that exist only for NSEC3 have
     /// no node.
+    #[inline]
     pub fn search(self, key: &[u8]) -> Match<'z> {
         match (&self.head.large, self.page()) {
             (Some(large), _) => large.main.search(key),
@@ -347,6 +353,7 @@ impl<'z> ZoneRef<'z> {
     }
 
     /// The node that has `key`.
+    #[inline]
     pub fn node(self, key: &[u8]) -> Option<NodeRef<'z>> {
         match self.search(key) {
             Match::Exact(node) => Some(node),
@@ -355,6 +362,7 @@ impl<'z> ZoneRef<'z> {
     }
 
     /// The apex; `None` only in a zone that has no SOA yet.
+    #[inline]
     pub fn apex_node(self) -> Option<NodeRef<'z>> {
         match self.page() {
             Some(page) => Some(page.node(0)).filter(|node| node.key().is_empty()),
@@ -449,6 +457,7 @@ impl<'z> ZoneRef<'z> {
         }
     }
 
+    #[inline]
     fn page(self) -> Option<PageRef<'z>> {
         (!self.page.is_empty()).then(|| PageRef::trusted(self.page))
     }

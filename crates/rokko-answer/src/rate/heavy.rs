@@ -32,7 +32,7 @@ pub struct Shed {
 
 /// A client prefix: its network address and what it hashes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Source {
+pub(crate) struct Source {
     pub(super) network: IpAddr,
     pub(super) hash: u64,
 }

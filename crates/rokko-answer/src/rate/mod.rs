@@ -24,7 +24,8 @@ use std::sync::Arc;
 pub use heavy::Shed;
 pub use table::{RATE_ENTRIES_MAX, RATE_ENTRIES_MIN, RATE_MAX, RateTable};
 
-use heavy::{Heavy, Source};
+use heavy::Heavy;
+pub(crate) use heavy::Source;
 use table::Limit;
 
 /// How many kinds of responses have a limit, see [`RateClass`].
@@ -178,11 +179,11 @@ pub(crate) enum Suppression {
 /// A client that is subject to limits, and what is known of its cookie.
 #[derive(Clone, Copy)]
 pub(crate) struct Limited {
-    addr: IpAddr,
-    source: Source,
-    has_cookie: bool,
-    has_forged_cookie: bool,
-    now_ms: u64,
+    pub(crate) addr: IpAddr,
+    pub(crate) source: Source,
+    pub(crate) has_cookie: bool,
+    pub(crate) has_forged_cookie: bool,
+    pub(crate) now_ms: u64,
 }
 
 /// The limits of one thread, over the table of all.
@@ -202,12 +203,8 @@ impl Limiter {
         Self { table, limits: limits.clone(), by_class, heavy: Heavy::new(), random }
     }
 
-    /// The client as far as limits are concerned.
-    pub(crate) fn limited(&self, addr: IpAddr, has_cookie: bool, has_forged_cookie: bool, now_ms: u64) -> Limited {
-        Limited { addr, source: self.source(addr), has_cookie, has_forged_cookie, now_ms }
-    }
-
-    fn source(&self, addr: IpAddr) -> Source {
+    /// What the limits of a client go by.
+    pub(crate) fn source(&self, addr: IpAddr) -> Source {
         let network = network(addr, self.prefix_len(addr));
         let hash = match network {
             IpAddr::V4(addr) => self.table.mix(u64::from(addr.to_bits()), 4),
@@ -233,15 +230,12 @@ impl Limiter {
         self.take(client, class, key)
     }
 
-    /// Where the limits of a client's query for a name with this hash are, most likely.
-    pub(crate) fn hint(&self, addr: IpAddr, name: u64) -> [u64; 2] {
-        let source = self.source(addr).hash;
-        [source, self.table.mix(source, name)]
-    }
-
-    /// Asks for the memory that `hints` lead to, of all at once. Returns a number that only serves to keep the loads.
-    pub(crate) fn touch(&self, hints: &[[u64; 2]]) -> u64 {
-        hints.iter().flatten().fold(0, |sum, &hint| sum ^ self.table.touch(hint))
+    /// Asks for the memory of the limits of clients that ask for names with these hashes, of all at once. Returns a number that
+    /// only serves to keep the loads.
+    pub(crate) fn touch(&self, clients: impl Iterator<Item = (Source, u64)>) -> u64 {
+        clients.fold(0, |sum, (source, name)| {
+            sum ^ self.table.touch(source.hash) ^ self.table.touch(self.table.mix(source.hash, name))
+        })
     }
 
     /// Ends a round of a quarter of a second or more; says what is to be shed in the next.

@@ -12,6 +12,10 @@ fn addr(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+fn limited(limiter: &Limiter, addr: IpAddr, has_cookie: bool, has_forged_cookie: bool, now_ms: u64) -> Limited {
+    Limited { addr, source: limiter.source(addr), has_cookie, has_forged_cookie, now_ms }
+}
+
 /// No limits but one, and nobody exempt.
 fn unlimited() -> RateLimits {
     let none =
@@ -25,7 +29,7 @@ fn limiter(limits: &RateLimits) -> Limiter {
 
 /// Whether a query of this client at this time is within the limit of its prefix.
 fn is_taken(limiter: &mut Limiter, client: &str, now_ms: u64) -> bool {
-    let client = limiter.limited(addr(client), false, false, now_ms);
+    let client = limited(limiter, addr(client), false, false, now_ms);
     limiter.take_query(&client).is_none()
 }
 
@@ -72,7 +76,7 @@ fn prefixes_are_as_long_as_set() {
 fn classes_and_names_are_limited_apart() {
     let limits = RateLimits { answers: 1, nxdomain: 1, ..unlimited() };
     let mut limiter = limiter(&limits);
-    let client = limiter.limited(addr("192.0.2.1"), false, false, NOW_MS);
+    let client = limited(&limiter, addr("192.0.2.1"), false, false, NOW_MS);
     let mut is_taken = |class, name| limiter.take_response(&client, class, name).is_none();
     assert!(is_taken(RateClass::Answer, 1) && !is_taken(RateClass::Answer, 1));
     assert!(is_taken(RateClass::Answer, 2));
@@ -87,7 +91,7 @@ fn what_is_over_the_limit_slips_at_random() {
     for (slip, expected) in [(0, 0..=0), (1, 10_000..=10_000), (2, 4_700..=5_300), (10, 800..=1_200)] {
         let mut limiter = limiter(&RateLimits { all: 1, slip, ..unlimited() });
         let mut count = |has_cookie, suppression| {
-            let client = limiter.limited(addr("192.0.2.1"), has_cookie, false, NOW_MS);
+            let client = limited(&limiter, addr("192.0.2.1"), has_cookie, false, NOW_MS);
             limiter.take_query(&client);
             (0..10_000).filter(|_| limiter.take_query(&client) == Some(suppression)).count()
         };
@@ -129,7 +133,7 @@ fn spoofed_addresses_leave_others_their_answers() {
             let now_ms = NOW_MS + second * 1000 + u64::from(step / 20);
             let forged =
                 IpAddr::from((step ^ u32::try_from(second).unwrap()).wrapping_mul(2_654_435_761).to_be_bytes());
-            let client = limiter.limited(forged, false, false, now_ms);
+            let client = limited(&limiter, forged, false, false, now_ms);
             limiter.take_query(&client);
             if step % 400 == 0 {
                 suppressed += u32::from(!is_taken(&mut limiter, "198.51.100.1", now_ms));
@@ -192,7 +196,7 @@ fn a_flood_with_forged_cookies_is_not_spared() {
     let mut limiter = limiter(&RateLimits { all: 1, shed_above: 1000, ..unlimited() });
     for (forged, spared, at_s) in [(500, true, 1), (1000, false, 2), (0, false, 3)] {
         for query in 0..2000 {
-            let client = limiter.limited(addr("192.0.2.1"), true, query < forged, NOW_MS);
+            let client = limited(&limiter, addr("192.0.2.1"), true, query < forged, NOW_MS);
             limiter.take_query(&client);
         }
         assert_eq!(limiter.shed(NOW_MS + at_s * 1000).spare_cookies, spared, "{forged}");

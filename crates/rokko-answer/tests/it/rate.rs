@@ -176,16 +176,35 @@ fn the_case_of_letters_makes_no_other_name() {
 
 #[test]
 fn what_is_asked_for_ahead_changes_no_answer() {
-    let mut server = Server::new(RateLimits { answers: 1, slip: 0, exempt: Vec::new(), ..RateLimits::default() });
-    let queries = ["ns.example. A", "www.sub.example. A", "no.example. A", "elsewhere.test. A"].map(Query::parse);
+    let limits = RateLimits { answers: 2, slip: 0, exempt: Vec::new(), ..RateLimits::default() };
+    let (mut server, mut plain) = (Server::new(limits.clone()), Server::new(limits));
+    let queries = [
+        "ns.example. A",
+        "www.sub.example. A",
+        "NO.example. A",
+        "elsewhere.test. A",
+        "example. DS",
+        "id.server. TXT CH",
+        "example. SOA +opcode=4",
+        "ns.example. A +do +nsid +cookie=2464c4abcf10c957",
+    ];
+    let queries: Vec<_> = queries.iter().map(|text| Query::parse(text).octets).collect();
+    // Some are no queries, and more come than are looked at together.
+    let broken = [&[][..], b"no message", b"\0\0\0\0\0\x01\0\0\0\0\0\0\xc0\x0c\0\x01\0\x01"];
+    let octets: Vec<&[u8]> = queries.iter().map(Vec::as_slice).chain(broken).cycle().take(50).collect();
     let addr = "198.51.100.100".parse().unwrap();
+    let client = Client { addr, transport: Transport::Udp, now_ms: NOW_MS };
+    let (mut out, mut expected) = ([0; 4096], [0; 4096]);
+    let mut ahead = 0;
     let allocated = allocation_counter::measure(|| {
-        // More than are looked at together, and some that are no queries.
-        let broken = [&[][..], b"no message"];
-        let octets = queries.iter().map(|query| &query.octets[..]).chain(broken).cycle().take(100);
-        server.answerer.look_ahead(&server.catalog, &mut octets.map(|octets| (octets, addr)));
+        ahead = server.answerer.look_ahead(&server.catalog, octets.iter().map(|octets| (*octets, addr)));
     });
-    assert_eq!(allocated.count_total, 0);
-    assert_ne!(server.ask("ns.example. A"), ["DROP"], "nothing was taken from a limit");
-    assert_eq!(server.ask("ns.example. A"), ["DROP"]);
+    assert_eq!((allocated.count_total, ahead), (0, Answerer::AHEAD_MAX));
+    for (index, query) in octets.iter().enumerate() {
+        let len = server.answerer.answer_ahead(index, &server.catalog, query, &client, &mut out);
+        let expected_len = plain.answerer.answer(&plain.catalog, query, &client, &mut expected);
+        assert_eq!(out[..len], expected[..expected_len], "{index}");
+    }
+    assert!(server.counters().dropped_rate > 0, "limits are taken from once");
+    assert_eq!(server.counters(), plain.counters());
 }

@@ -139,11 +139,10 @@ impl Control {
     pub fn pop_acknowledged(&self, name: &str, revision: Revision, digest: ShortDigest, at: UnixMillis) {
         let expected = self.digest_at(revision);
         let good = expected.map(|expected| expected == digest);
-        if good == Some(false) {
+        let (head, now) = (self.applied(), self.now());
+        if self.0.live().acknowledged(name, revision, good, at, head, now) {
             tracing::error!(pop = name, %revision, "a PoP answers with other data than it ought to: its zones are compared");
         }
-        let (head, now) = (self.applied(), self.now());
-        self.0.live().acknowledged(name, revision, good, at, head, now);
     }
 
     /// What a PoP says of itself.
@@ -153,8 +152,10 @@ impl Control {
 
     /// Zones of a PoP were found to differ and are sent anew.
     pub fn pop_differs(&self, name: &str, zones: Vec<String>) {
-        tracing::warn!(pop = name, ?zones, "zones of a PoP differ and are sent to it anew");
-        self.0.live().differ(name, zones);
+        let zones = self.0.live().differ(name, zones);
+        if !zones.is_empty() {
+            tracing::warn!(pop = name, ?zones, "zones of a PoP differ and are sent to it anew");
+        }
     }
 
     /// A PoP has read every octet that it serves from.
@@ -171,6 +172,27 @@ impl Control {
             let before = Revision(revision.0.checked_sub(1)?);
             let entry = self.0.store.entries(before, 1).ok()?.pop()?;
             entry.digest.filter(|_| entry.revision == revision)
+        })
+    }
+
+    /// Makes durable when each PoP was last heard of, if there is anything new. To be called about once a minute, and at the end.
+    pub fn keep_contacts(&self) -> Result<(), ControlError> {
+        let registry = self.0.registry.current();
+        let is_news = |name: &str, at| registry.pops.get(name).is_some_and(|record| record.heard_at != Some(at));
+        let live = self.0.live();
+        let contacts: Vec<_> =
+            live.contacts().filter(|&(name, at)| is_news(name, at)).map(|(name, at)| (name.to_owned(), at)).collect();
+        drop(live);
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        self.change_registry(|registry| {
+            for (name, at) in contacts {
+                if let Some(record) = registry.pops.get_mut(&name) {
+                    record.heard_at = Some(at);
+                }
+            }
+            Ok(())
         })
     }
 

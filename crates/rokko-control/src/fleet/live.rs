@@ -1,4 +1,5 @@
-//! How far each PoP has come; kept in memory, and told anew by the PoPs after a restart.
+//! How far each PoP has come; kept in memory, and told anew by the PoPs after a restart. Only when each was last heard of is in
+//! the registry, for those that stay away.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -71,7 +72,7 @@ impl Live {
         (pop.ahead, pop.revision, pop.last_contact) = (true, revision, Some(now));
     }
 
-    /// A PoP answers with a revision since `at`, by the control node's clock.
+    /// A PoP answers with a revision since `at`, by the control node's clock. Returns whether its digest has become wrong with that.
     pub(crate) fn acknowledged(
         &mut self,
         name: &str,
@@ -80,9 +81,10 @@ impl Live {
         at: UnixMillis,
         head: Revision,
         now: UnixMillis,
-    ) {
+    ) -> bool {
         let pop = self.pops.entry(name.to_owned()).or_default();
         pop.last_contact = Some(now);
+        let has_become_wrong = good == Some(false) && pop.digest_good != good;
         if revision > pop.revision {
             if pop.revision > Revision(0) {
                 pop.times.push(pop.revision.next(), revision, at);
@@ -94,6 +96,7 @@ impl Live {
             pop.differing.clear();
         }
         pop.lags_since = if revision >= head { None } else { Some(pop.lags_since.unwrap_or(now)) };
+        has_become_wrong
     }
 
     pub(crate) fn reported(&mut self, name: &str, report: PopReport, now: UnixMillis) {
@@ -110,13 +113,16 @@ impl Live {
         pop.report = Some((now, report));
     }
 
-    pub(crate) fn differ(&mut self, name: &str, zones: Vec<String>) {
-        if let Some(pop) = self.pops.get_mut(name) {
-            pop.differing.extend(zones);
-            pop.differing.sort();
-            pop.differing.dedup();
-            pop.differing.truncate(DIFFERENCES_MAX);
-        }
+    /// Notes zones that differ; returns those that were not known to do so.
+    pub(crate) fn differ(&mut self, name: &str, mut zones: Vec<String>) -> Vec<String> {
+        let Some(pop) = self.pops.get_mut(name) else { return zones };
+        zones.retain(|zone| pop.differing.binary_search(zone).is_err());
+        zones.sort();
+        zones.dedup();
+        zones.truncate(DIFFERENCES_MAX - pop.differing.len());
+        pop.differing.extend_from_slice(&zones);
+        pop.differing.sort();
+        zones
     }
 
     pub(crate) fn verified(&mut self, name: &str, verified: Verified) {
@@ -130,6 +136,11 @@ impl Live {
         let contact = self.pops.get(&record.name).and_then(|pop| pop.last_contact);
         let since = contact.unwrap_or(self.started.max(record.joined_at));
         now.0.saturating_sub(since.0) < UNREACHABLE_AFTER_MS
+    }
+
+    /// When each PoP was last heard of since this began.
+    pub(crate) fn contacts(&self) -> impl Iterator<Item = (&str, UnixMillis)> {
+        self.pops.iter().filter_map(|(name, pop)| Some((name.as_str(), pop.last_contact?)))
     }
 
     pub(crate) fn forget(&mut self, name: &str) {
@@ -148,8 +159,8 @@ impl Live {
             digest_good: pop.digest_good,
             lag: head.0.saturating_sub(pop.revision.0),
             lag_ms: pop.lags_since.map_or(0, |since| now.0.saturating_sub(since.0)),
-            last_contact: pop.last_contact,
-            unreachable_since: (state == PopState::Unreachable).then_some(pop.last_contact).flatten(),
+            last_contact: pop.contact(record),
+            unreachable_since: (state == PopState::Unreachable).then(|| pop.contact(record)).flatten(),
             report: pop.report.as_ref().map(|(_, report)| report.clone()),
             rates: pop.rates.clone(),
             differing: pop.differing.clone(),
@@ -160,7 +171,7 @@ impl Live {
     pub(crate) fn progress(&self, record: &PopRecord, revision: Revision, now: UnixMillis) -> PopChange {
         let unknown = Pop::default();
         let pop = self.pops.get(&record.name).unwrap_or(&unknown);
-        let progress = pop.progress(self.is_heard(record, now), revision);
+        let progress = pop.progress(record, self.is_heard(record, now), revision);
         PopChange { name: record.name.clone(), drained: record.drained, progress }
     }
 
@@ -202,9 +213,15 @@ impl Live {
 }
 
 impl Pop {
+    /// When it was last heard of, be it before this node started.
+    fn contact(&self, record: &PopRecord) -> Option<UnixMillis> {
+        self.last_contact.or(record.heard_at)
+    }
+
     fn state(&self, record: &PopRecord, is_heard: bool, head: Revision) -> PopState {
         match self.last_contact {
             _ if record.revoked_at.is_some() => PopState::Revoked,
+            None if record.heard_at.is_some() && !is_heard => PopState::Unreachable,
             None => PopState::Expected,
             _ if self.ahead => PopState::Ahead,
             _ if !is_heard => PopState::Unreachable,
@@ -214,7 +231,7 @@ impl Pop {
         }
     }
 
-    fn progress(&self, is_heard: bool, revision: Revision) -> PopProgress {
+    fn progress(&self, record: &PopRecord, is_heard: bool, revision: Revision) -> PopProgress {
         if self.revision >= revision && !self.ahead {
             match self.digest_good {
                 Some(false) => PopProgress::Diverged,
@@ -223,7 +240,7 @@ impl Pop {
         } else if is_heard {
             PopProgress::Pending
         } else {
-            PopProgress::Unreachable(self.last_contact)
+            PopProgress::Unreachable(self.contact(record))
         }
     }
 }
@@ -240,6 +257,7 @@ mod tests {
             drained: false,
             revoked_at: None,
             certificates: BTreeMap::new(),
+            heard_at: None,
         }
     }
 
@@ -272,6 +290,44 @@ mod tests {
             (Revision(9), PopState::Unreachable)
         );
         assert_eq!(live.progress(&b, Revision(10), later).progress, PopProgress::Unreachable(Some(at)));
+    }
+
+    #[test]
+    fn who_stays_away_after_a_restart_was_last_heard_of_before_it() {
+        let (started, heard) = (UnixMillis(50_000), UnixMillis(10_000));
+        let mut live = Live::new(started);
+        let known = PopRecord { heard_at: Some(heard), ..record("known") };
+        let status = |live: &Live, record: &PopRecord, now| {
+            let status = live.status(record, Revision(9), now);
+            (status.state, status.last_contact, status.unreachable_since)
+        };
+        assert_eq!(status(&live, &known, started), (PopState::Expected, Some(heard), None));
+        let later = UnixMillis(started.0 + UNREACHABLE_AFTER_MS);
+        assert_eq!(status(&live, &known, later), (PopState::Unreachable, Some(heard), Some(heard)));
+        assert_eq!(live.progress(&known, Revision(9), later).progress, PopProgress::Unreachable(Some(heard)));
+        assert_eq!(status(&live, &record("new"), later), (PopState::Expected, None, None));
+        live.connected("known", None, later);
+        assert_eq!(status(&live, &known, later), (PopState::Behind, Some(later), None));
+        assert_eq!(live.contacts().collect::<Vec<_>>(), [("known", later)]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_once() {
+        let (mut live, now) = (Live::default(), UnixMillis(10_000));
+        let mut acknowledged = |live: &mut Live, good| live.acknowledged("a", Revision(9), good, now, Revision(9), now);
+        assert!(!acknowledged(&mut live, Some(true)));
+        for _ in 0..2 {
+            assert!(acknowledged(&mut live, Some(false)));
+            assert!(!acknowledged(&mut live, Some(false)));
+            let zones = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            assert_eq!(live.differ("a", zones(&["c.", "a.", "c."])), ["a.", "c."]);
+            assert_eq!(live.differ("a", zones(&["b.", "c."])), ["b."]);
+            assert!(live.differ("a", zones(&["a."])).is_empty());
+            let many = (0..2 * DIFFERENCES_MAX).map(|number| format!("z{number}.")).collect();
+            assert_eq!(live.differ("a", many).len(), DIFFERENCES_MAX - 3);
+            assert!(live.differ("a", zones(&["d."])).is_empty());
+            assert!(!acknowledged(&mut live, Some(true)));
+        }
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct PopRecord {
     /// The SHA-256 hashes of its certificates in hexadecimal that have not expired, and when they do.
     #[serde(default)]
     pub certificates: BTreeMap<String, UnixMillis>,
+    /// When it was last heard of, up to a minute before a restart of this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<UnixMillis>,
 }
 
 /// Why a token is not good.

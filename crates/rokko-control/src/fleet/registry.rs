@@ -130,6 +130,7 @@ impl Registry {
                     drained: false,
                     revoked_at: None,
                     certificates: BTreeMap::new(),
+                    heard_at: None,
                 };
                 if let Some(before) = self.pops.insert(token.name.clone(), record) {
                     self.revoked.extend(before.certificates);

@@ -68,3 +68,23 @@ fn a_scoped_key_sees_and_changes_its_zones_only() {
     assert!(node.control.submit_wait(&who, "", vec![edit("a.example.", edits)]).is_ok());
     assert!(matches!(node.control.keys(&who), Err(ControlError::Refused(Refusal::Administrator))));
 }
+
+#[test]
+fn it_is_known_after_a_restart_when_a_pop_was_last_heard_of() {
+    let node = Node::new();
+    let who = Identity::local();
+    let hash = "ab".repeat(32);
+    let expires_at = UnixMillis(node.control.now().0 + 60_000);
+    node.control.open_fleet_token(&who, &hash, "fra1", false, expires_at).unwrap();
+    node.control.join_fleet(&hash, "key").unwrap().unwrap();
+    let heard = node.control.now();
+    node.control.pop_connected("fra1", None);
+    node.control.keep_contacts().unwrap();
+    node.clock_ms.fetch_add(1000, Ordering::Relaxed);
+    let node = node.restart();
+    let status = node.control.fleet(&who).unwrap().remove(0);
+    assert_eq!((status.last_contact, status.unreachable_since), (Some(heard), None));
+    node.clock_ms.fetch_add(3_600_000, Ordering::Relaxed);
+    let status = node.control.fleet(&who).unwrap().remove(0);
+    assert_eq!(status.unreachable_since, Some(heard));
+}

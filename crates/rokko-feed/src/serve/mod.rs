@@ -83,6 +83,25 @@ pub trait Snapshot: Send {
     fn block(&self, index: u64) -> Option<Vec<u8>>;
 }
 
+/// What goes to the PoP next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// A message for this PoP.
+    Message(FromServer),
+    /// A frame that fits into one message: the same for all PoPs, so that it is worth being made into octets only once.
+    Frame(Arc<[u8]>),
+}
+
+impl Outgoing {
+    /// The message.
+    pub fn into_message(self) -> FromServer {
+        match self {
+            Self::Message(message) => message,
+            Self::Frame(bytes) => FromServer::Frame { more: false, bytes: bytes.to_vec() },
+        }
+    }
+}
+
 /// What comes of a session beside messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServeEvent {
@@ -228,8 +247,13 @@ impl Serving {
 
     /// The next message for the carrier, which has room for it.
     pub fn next_message(&mut self, history: &dyn History) -> Option<FromServer> {
+        self.next(history).map(Outgoing::into_message)
+    }
+
+    /// As [`Serving::next_message`], with frames as they are.
+    pub fn next(&mut self, history: &dyn History) -> Option<Outgoing> {
         if let Some(message) = self.urgent.pop_front() {
-            return Some(message);
+            return Some(Outgoing::Message(message));
         }
         if !matches!(self.state, State::Streaming) {
             return None;
@@ -240,11 +264,11 @@ impl Serving {
             && history.is_whole()
             && let Some(message) = self.repair.next(self.source.cursor, history)
         {
-            return Some(message);
+            return Some(Outgoing::Message(message));
         }
-        let message = self.source.next(history);
-        self.is_installing |= matches!(message, Some(FromServer::SnapshotEnd));
-        message
+        let next = self.source.next(history);
+        self.is_installing |= matches!(next, Some(Outgoing::Message(FromServer::SnapshotEnd)));
+        next
     }
 
     /// A job has come to something.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rokko_zone::Revision;
 
-use super::{History, Next, Snapshot};
+use super::{History, Next, Outgoing, Snapshot};
 use crate::message::{FromServer, PART_OCTETS_MAX, Partial, SnapshotStart};
 
 /// What was sent, and what is being sent.
@@ -46,23 +46,27 @@ impl Source {
         self.lacks_snapshot
     }
 
-    pub(super) fn next(&mut self, history: &dyn History) -> Option<FromServer> {
+    pub(super) fn next(&mut self, history: &dyn History) -> Option<Outgoing> {
         match &mut self.sending {
             Sending::Nothing => self.next_frame(history),
-            Sending::Frame { .. } => self.next_part(),
-            Sending::Blocks { next: None, .. } => self.announce(),
-            Sending::Blocks { .. } => self.next_block(),
+            Sending::Frame { .. } => self.next_part().map(Outgoing::Message),
+            Sending::Blocks { next: None, .. } => self.announce().map(Outgoing::Message),
+            Sending::Blocks { .. } => self.next_block().map(Outgoing::Message),
         }
     }
 
-    fn next_frame(&mut self, history: &dyn History) -> Option<FromServer> {
+    fn next_frame(&mut self, history: &dyn History) -> Option<Outgoing> {
         match history.frame_after(self.cursor) {
             Next::Nothing => None,
+            Next::Frame { last, bytes } if bytes.len() <= PART_OCTETS_MAX => {
+                self.cursor = last;
+                Some(Outgoing::Frame(bytes))
+            }
             Next::Frame { last, bytes } => {
                 self.sending = Sending::Frame { bytes, sent: 0, last };
-                self.next_part()
+                self.next_part().map(Outgoing::Message)
             }
-            Next::TooOld if self.start_snapshot(history) => self.announce(),
+            Next::TooOld if self.start_snapshot(history) => self.announce().map(Outgoing::Message),
             Next::TooOld => {
                 self.lacks_snapshot = true;
                 None

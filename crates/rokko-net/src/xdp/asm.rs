@@ -15,6 +15,7 @@ pub(super) enum Reg {
     R5,
     R6,
     R7,
+    R8,
     R10 = 10,
 }
 
@@ -36,6 +37,7 @@ pub(super) enum If {
     /// Any of the bits is set.
     AnyBit = 0x40,
     NotEqual = 0x50,
+    Below = 0xa0,
 }
 
 /// A function of the kernel.
@@ -43,7 +45,9 @@ pub(super) enum If {
 #[repr(i32)]
 pub(super) enum Call {
     MapLookup = 1,
+    Random = 7,
     RedirectMap = 51,
+    LoadBytes = 189,
 }
 
 /// One instruction as the kernel reads it.
@@ -67,7 +71,11 @@ const STORE_CONSTANT: u8 = 0x62;
 const MOVE: u8 = 0xbf;
 const MOVE_CONSTANT: u8 = 0xb7;
 const ADD_CONSTANT: u8 = 0x07;
+const ADD: u8 = 0x0f;
+const SUBTRACT: u8 = 0x1f;
+const FROM_BIG_ENDIAN: u8 = 0xdc;
 const JUMP: u8 = 0x05;
+const JUMP_EQUAL: u8 = 0x1d;
 const JUMP_GREATER: u8 = 0x2d;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
@@ -100,6 +108,19 @@ impl Assembler {
 
     pub(super) fn add(&mut self, to: Reg, constant: i32) {
         self.push(ADD_CONSTANT, to, 0, 0, constant);
+    }
+
+    pub(super) fn add_register(&mut self, to: Reg, from: Reg) {
+        self.push(ADD, to, from as u8, 0, 0);
+    }
+
+    pub(super) fn subtract(&mut self, to: Reg, from: Reg) {
+        self.push(SUBTRACT, to, from as u8, 0, 0);
+    }
+
+    /// Takes the low 16 bits for a number in network byte order.
+    pub(super) fn swap_network_16(&mut self, to: Reg) {
+        self.push(FROM_BIG_ENDIAN, to, 0, 0, 16);
     }
 
     /// `to = *(base + offset)`, zero-extended.
@@ -152,6 +173,11 @@ impl Assembler {
         self.push(JUMP | condition as u8, register, 0, 0, constant);
     }
 
+    pub(super) fn jump_if_equal(&mut self, left: Reg, right: Reg, to: Label) {
+        self.jumps.push((self.code.len(), to));
+        self.push(JUMP_EQUAL, left, right as u8, 0, 0);
+    }
+
     pub(super) fn jump_if_greater(&mut self, left: Reg, right: Reg, to: Label) {
         self.jumps.push((self.code.len(), to));
         self.push(JUMP_GREATER, left, right as u8, 0, 0);
@@ -186,6 +212,9 @@ mod tests {
         asm.jump_if(If::NotEqual, Reg::R5, 8, end);
         asm.store(Size::Double, Reg::R10, -8, Reg::R5);
         asm.jump_if_greater(Reg::R4, Reg::R3, end);
+        asm.swap_network_16(Reg::R4);
+        asm.subtract(Reg::R4, Reg::R8);
+        asm.jump_if(If::Below, Reg::R4, 8, end);
         asm.load_map(Reg::R1, 7);
         asm.call(Call::RedirectMap);
         asm.place(end);
@@ -194,15 +223,18 @@ mod tests {
         let expected = [
             [0xbf, 0x16, 0, 0],
             [0x69, 0x25, 12, 0],
-            [0x55, 0x05, 5, 0],
+            [0x55, 0x05, 8, 0],
             [0x7b, 0x5a, 0xf8, 0xff],
-            [0x2d, 0x34, 3, 0],
+            [0x2d, 0x34, 6, 0],
+            [0xdc, 0x04, 0, 0],
+            [0x1f, 0x84, 0, 0],
+            [0xa5, 0x04, 3, 0],
             [0x18, 0x11, 0, 0],
             [0, 0, 0, 0],
             [0x85, 0, 0, 0],
             [0x95, 0, 0, 0],
         ];
         assert_eq!(octets(&code), expected);
-        assert_eq!((code[2].immediate, code[5].immediate, code[7].immediate), (8, 7, 51));
+        assert_eq!((code[2].immediate, code[5].immediate, code[8].immediate, code[10].immediate), (8, 16, 7, 51));
     }
 }

@@ -25,9 +25,15 @@ const CPUS_MAX: usize = 8192;
 #[repr(u32)]
 pub(super) enum MapKind {
     Hash = 1,
+    Array = 2,
     PerCpuArray = 6,
+    /// Finds the longest prefix of a key; keys begin with their length in bits.
+    Prefixes = 11,
     Sockets = 17,
 }
+
+/// Entries take memory when they come; the kernel has it no other way for prefixes.
+const NO_PREALLOCATION: u32 = 1;
 
 /// Where in the way of a packet a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +118,17 @@ pub(super) struct Map {
 impl Map {
     pub(super) fn new(kind: MapKind, key_bytes: usize, value_bytes: usize, entries_max: u32) -> io::Result<Self> {
         let small = |bytes: usize| u32::try_from(bytes).map_err(io::Error::other);
-        let (kind, flags) = (kind as u32, 0);
+        let flags = if kind == MapKind::Prefixes { NO_PREALLOCATION } else { 0 };
+        let kind = kind as u32;
         let (key, value) = (small(key_bytes)?, small(value_bytes)?);
         let mut attributes = MapCreate { kind, key_bytes: key, value_bytes: value, entries_max, flags };
         Ok(Self { descriptor: owned(bpf(MAP_CREATE, &mut attributes)?), key_bytes, value_bytes })
+    }
+
+    /// The same map once more.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        let Self { descriptor, key_bytes, value_bytes } = self;
+        Ok(Self { descriptor: descriptor.try_clone()?, key_bytes: *key_bytes, value_bytes: *value_bytes })
     }
 
     pub(super) fn descriptor(&self) -> i32 {

@@ -6,13 +6,18 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::bpf::{self, AttachMode, Map, MapKind};
-use super::program::{self, KEY_BYTES, Maps, Passed};
+use super::program::{self, KEY_BYTES, Maps, Passed, QUEUE_SHED_BYTES, SOURCE_BYTES};
 use super::{Interface, Socket, XdpError};
+use crate::shed::{SHED_PREFIXES_MAX, Shed};
 
 /// Most destinations of one interface; what goes to more is left to the kernel.
 pub const DESTINATIONS_MAX: usize = 65_536;
 /// Most queues of one interface that can have a socket.
 pub const QUEUES_MAX: u32 = 1024;
+
+/// Most sources that are shed on all queues together.
+const SOURCES_MAX: u32 = 65_536;
+const _: () = assert!(SHED_PREFIXES_MAX * QUEUES_MAX as usize <= SOURCES_MAX as usize);
 
 /// The redirect program, attached to an interface. It is detached when this is dropped, and by the kernel when the process
 /// ends in whatever way.
@@ -28,7 +33,9 @@ pub struct Redirect {
 struct Tables {
     destinations: Map,
     sockets: Map,
-    passed: Map,
+    counters: Map,
+    sheds: Map,
+    sources: Map,
     /// What is in `destinations`.
     known: BTreeSet<[u8; KEY_BYTES]>,
 }
@@ -83,7 +90,23 @@ impl Redirect {
     /// # Errors
     /// The system's.
     pub fn passed(&self, reason: Passed) -> io::Result<u64> {
-        self.tables.passed.sum(reason as u32)
+        self.tables.counters.sum(reason as u32)
+    }
+
+    /// How many frames the program has dropped because their source is shed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn shed(&self) -> io::Result<u64> {
+        self.tables.counters.sum(program::SHED.cast_unsigned())
+    }
+
+    /// Through which it can be told what to drop on a queue below [`QUEUES_MAX`].
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn queue_shed(&self, queue: u32) -> io::Result<QueueShed> {
+        self.tables.queue_shed(queue)
     }
 
     /// Takes the program off the interface.
@@ -106,15 +129,29 @@ impl Tables {
         let tables = Self {
             destinations: Map::new(MapKind::Hash, KEY_BYTES, 1, u32::try_from(DESTINATIONS_MAX).unwrap_or(u32::MAX))?,
             sockets: Map::new(MapKind::Sockets, 4, 4, QUEUES_MAX)?,
-            passed: Map::new(MapKind::PerCpuArray, 4, 8, u32::try_from(Passed::ALL.len()).unwrap_or(u32::MAX))?,
+            counters: Map::new(MapKind::PerCpuArray, 4, 8, program::SHED.cast_unsigned() + 1)?,
+            sheds: Map::new(MapKind::Array, 4, QUEUE_SHED_BYTES, QUEUES_MAX)?,
+            sources: Map::new(MapKind::Prefixes, SOURCE_BYTES, 1, SOURCES_MAX)?,
             known: BTreeSet::new(),
         };
-        let code = program::assemble(Maps {
+        let maps = Maps {
             destinations: tables.destinations.descriptor(),
             sockets: tables.sockets.descriptor(),
-            passed: tables.passed.descriptor(),
-        });
-        Ok((tables, bpf::load(&code)?))
+            counters: tables.counters.descriptor(),
+            sheds: tables.sheds.descriptor(),
+            sources: tables.sources.descriptor(),
+        };
+        let program = match bpf::load(&program::assemble(maps, true)) {
+            // An older kernel lacks what it takes to spare those with a cookie.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => bpf::load(&program::assemble(maps, false))?,
+            loaded => loaded?,
+        };
+        Ok((tables, program))
+    }
+
+    fn queue_shed(&self, queue: u32) -> io::Result<QueueShed> {
+        let (sheds, sources) = (self.sheds.try_clone()?, self.sources.try_clone()?);
+        Ok(QueueShed { queue, sheds, sources, known: BTreeSet::new() })
     }
 
     fn set_destinations(&mut self, destinations: &[SocketAddr]) -> io::Result<()> {
@@ -132,6 +169,36 @@ impl Tables {
         }
         self.known = wanted;
         Ok(())
+    }
+}
+
+/// What is dropped on one queue.
+#[derive(Debug)]
+pub(super) struct QueueShed {
+    queue: u32,
+    sheds: Map,
+    sources: Map,
+    /// What of the queue is in `sources`.
+    known: BTreeSet<[u8; SOURCE_BYTES]>,
+}
+
+impl QueueShed {
+    /// Drops this from now on, and nothing else.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn apply(&mut self, shed: &Shed) -> io::Result<()> {
+        let prefixes = shed.prefixes.iter().take(SHED_PREFIXES_MAX);
+        let wanted: BTreeSet<_> =
+            prefixes.map(|&(network, len)| program::source_key(self.queue, network, len)).collect();
+        for key in self.known.difference(&wanted) {
+            self.sources.remove(key)?;
+        }
+        for key in wanted.difference(&self.known) {
+            self.sources.set(key, &[1])?;
+        }
+        self.known = wanted;
+        self.sheds.set(&self.queue.to_ne_bytes(), &program::queue_shed(shed))
     }
 }
 

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::interface::{destinations, local_addresses};
+use super::redirect::QueueShed;
 use super::{Interface, Passed, QUEUES_MAX, Redirect, Socket, SocketOptions, XdpError};
 use crate::XdpValues;
 use crate::counters::Counters;
@@ -80,11 +81,12 @@ impl fmt::Display for XdpState {
     }
 }
 
-/// One queue: its socket, and the MTU of its interface.
+/// One queue: its socket, the MTU of its interface, and what is dropped before it.
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) socket: Socket,
     pub(super) mtu: usize,
+    pub(super) shed: QueueShed,
 }
 
 /// Everything opened for a server.
@@ -100,8 +102,9 @@ pub(crate) struct Xdp {
 pub(crate) struct Attached {
     interface: Interface,
     redirect: Redirect,
-    /// What had been passed to the kernel when it was last looked at.
+    /// What had been passed to the kernel, and shed, when it was last looked at.
     passed: [u64; Passed::ALL.len()],
+    shed: u64,
     gone: bool,
 }
 
@@ -181,11 +184,12 @@ fn open(name: &str, options: &SocketOptions, listen: &[SocketAddr]) -> Result<(A
     for queue in 0..interface.queues.min(QUEUES_MAX) {
         let socket = open_socket(&interface, queue, &options)?;
         redirect.add_socket(queue, &socket).map_err(failed)?;
-        ports.push(Port { socket, mtu: interface.mtu });
+        let shed = redirect.queue_shed(queue).map_err(failed)?;
+        ports.push(Port { socket, mtu: interface.mtu, shed });
     }
     let local = local_addresses().map_err(failed)?;
     redirect.set_destinations(&destinations(listen, &local)).map_err(failed)?;
-    Ok((Attached { interface, redirect, passed: [0; Passed::ALL.len()], gone: false }, ports))
+    Ok((Attached { interface, redirect, passed: [0; Passed::ALL.len()], shed: 0, gone: false }, ports))
 }
 
 /// Opens a socket. The kernel frees the queue of one that was closed a little later, so that a queue in use may be that of
@@ -262,7 +266,7 @@ impl Keeper {
         }
     }
 
-    /// Adds what was passed to the kernel since the last time.
+    /// Adds what was passed to the kernel and what was shed since the last time.
     fn publish(&mut self) {
         let mut counted = XdpValues::default();
         for attached in &mut self.attached {
@@ -271,6 +275,10 @@ impl Keeper {
                     *counter(&mut counted, reason) += now.wrapping_sub(*before);
                     *before = now;
                 }
+            }
+            if let Ok(now) = attached.redirect.shed() {
+                counted.shed += now.wrapping_sub(attached.shed);
+                attached.shed = now;
             }
         }
         self.counters.xdp_cell(self.cell).add(&mut counted);

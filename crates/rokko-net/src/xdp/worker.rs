@@ -9,8 +9,12 @@ use std::time::Instant;
 use super::server::{Port, ThreadPorts, wait};
 use super::{Fault, Headers, Socket, SocketStatistics};
 use crate::counters::Counters;
+use crate::shed::SHED_ROUND_MS;
 use crate::stop::Stop;
-use crate::{Handler, Peer, Transport, UDP_QUERY_BYTES_MAX, UDP_RESPONSE_BYTES_MAX, XdpValues, unix_time_ms};
+use crate::{
+    ANNOUNCED_MAX, Handler, Peer, Query, Transport, UDP_QUERY_BYTES_MAX, UDP_RESPONSE_BYTES_MAX, XdpValues,
+    unix_time_ms,
+};
 
 /// Batches taken from one queue before the others, the clock and the stop signal get their turn.
 const ROUNDS_MAX: usize = 16;
@@ -53,6 +57,7 @@ impl<H: Handler> XdpWorker<H> {
     pub(crate) fn run(mut self) {
         let mut set = Vec::with_capacity(self.ports.len() + 1);
         let mut ticked_s = unix_time_ms() / 1000;
+        let mut asked = unix_time_ms() / SHED_ROUND_MS;
         while self.stop.deadline().is_none() {
             let mut taken = 0;
             for port in 0..self.ports.len() {
@@ -64,14 +69,28 @@ impl<H: Handler> XdpWorker<H> {
                 tracing::error!(%error, "an AF_XDP thread cannot wait for datagrams and ends");
                 break;
             }
-            let now_s = unix_time_ms() / 1000;
-            if now_s != ticked_s {
-                ticked_s = now_s;
+            let unix_ms = unix_time_ms();
+            if unix_ms / 1000 != ticked_s {
+                ticked_s = unix_ms / 1000;
                 self.tick();
+            }
+            if unix_ms / SHED_ROUND_MS != asked {
+                asked = unix_ms / SHED_ROUND_MS;
+                self.shed(unix_ms);
             }
         }
         self.drain(&mut set);
         self.tick();
+    }
+
+    /// Has the program drop what the handler says.
+    fn shed(&mut self, unix_ms: u64) {
+        let Some(shed) = self.handler.shed(unix_ms) else { return };
+        for port in &mut self.ports {
+            if let Err(error) = port.shed.apply(&shed) {
+                tracing::warn!(%error, "the XDP program was not told of all that a flood comes from");
+            }
+        }
     }
 
     /// Answers what waits on a queue, up to `ROUNDS_MAX` batches, and returns how much that was.
@@ -105,7 +124,7 @@ impl<H: Handler> XdpWorker<H> {
     /// Takes one batch, answers it, sends the replies, and returns how many frames were taken.
     fn answer_batch(&mut self, port: usize) -> usize {
         let Self { ports, batch, drop_ports, handler, counted, .. } = self;
-        let Port { socket, mtu } = &mut ports[port];
+        let Port { socket, mtu, .. } = &mut ports[port];
         let taken = socket.receive();
         if taken == 0 {
             return 0;
@@ -113,12 +132,14 @@ impl<H: Handler> XdpWorker<H> {
         batch.clear();
         read(socket, taken, (batch, drop_ports), counted);
         let unix_ms = unix_time_ms();
-        let queries = batch
-            .iter()
-            .map(|(frame, headers, content)| (&socket.received(*frame)[content.clone()], headers.source.ip()));
-        handler.announce(&mut { queries });
-        for (frame, headers, content) in &*batch {
-            answer(handler, socket, *frame, headers, content, (*mtu, unix_ms), counted);
+        for group in batch.chunks(ANNOUNCED_MAX) {
+            let queries = group
+                .iter()
+                .map(|(frame, headers, content)| (&socket.received(*frame)[content.clone()], headers.source.ip()));
+            handler.announce(queries);
+            for (announced, datagram) in group.iter().enumerate() {
+                answer(handler, socket, datagram, announced, (*mtu, unix_ms), counted);
+            }
         }
         // The kernel can receive into them while it sends.
         socket.release();
@@ -169,13 +190,12 @@ fn read(socket: &Socket, taken: usize, (batch, drop_ports): (&mut Vec<Datagram>,
     }
 }
 
-/// Has one datagram answered and queues the reply.
+/// Has one datagram, which was announced as number `announced`, answered and queues the reply.
 fn answer<H: Handler>(
     handler: &mut H,
     socket: &mut Socket,
-    frame: usize,
-    headers: &Headers,
-    content: &Range<usize>,
+    (frame, headers, content): &Datagram,
+    announced: usize,
     (mtu, unix_ms): (usize, u64),
     counted: &mut XdpValues,
 ) {
@@ -183,14 +203,15 @@ fn answer<H: Handler>(
         counted.oversized += 1;
         return;
     }
-    let Some((received, room)) = socket.exchange(frame) else {
+    let Some((received, room)) = socket.exchange(*frame) else {
         counted.no_frame += 1;
         return;
     };
     let (start, most) = (headers.bytes(), mtu.saturating_sub(headers.overhead_bytes()).min(UDP_RESPONSE_BYTES_MAX));
     let end = room.len().min(start + most);
     let peer = Peer { addr: headers.source, local: headers.destination, transport: Transport::Udp };
-    let length = handler.answer(&received[content.clone()], &peer, unix_ms, &mut room[start..end]);
+    let query = Query { octets: &received[content.clone()], announced: Some(announced) };
+    let length = handler.answer(query, &peer, unix_ms, &mut room[start..end]);
     if length == 0 || length > end - start || !headers.reply().write(&mut room[..start + length]) {
         counted.dropped += 1;
         return;

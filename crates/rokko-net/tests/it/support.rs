@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use rokko_net::{Config, CounterValues, Handler, Peer, Server};
+use rokko_net::{Config, CounterValues, Handler, Peer, Query, Server};
 
 /// Longer than anything that works takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,8 +50,9 @@ pub(crate) struct Echo {
 }
 
 impl Handler for Echo {
-    fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize {
+    fn answer(&mut self, query: Query<'_>, peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize {
         assert!(unix_ms > 1_700_000_000_000);
+        let query = query.octets;
         let text = std::str::from_utf8(query).unwrap_or_default();
         let response = match text {
             "drop" => return 0,

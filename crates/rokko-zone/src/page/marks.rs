@@ -25,17 +25,20 @@ impl Marks {
     pub const NSEC3PARAM: Self = Self(64);
 
     /// Whether all of `marks` are set.
+    #[inline]
     pub fn has(self, marks: Self) -> bool {
         self.0 & marks.0 == marks.0
     }
 
     /// Whether any of `marks` is set.
+    #[inline]
     pub fn has_any(self, marks: Self) -> bool {
         self.0 & marks.0 != 0
     }
 
     /// Those of both.
     #[must_use]
+    #[inline]
     pub fn with(self, marks: Self) -> Self {
         Self(self.0 | marks.0)
     }

@@ -106,11 +106,13 @@ impl<'z> PageRef<'z> {
     }
 
     /// Takes bytes that are a page for sure, because they were checked or written here.
+    #[inline]
     pub(crate) fn trusted(bytes: &'z [u8]) -> Self {
         Self(bytes)
     }
 
     /// The page's bytes.
+    #[inline]
     pub fn as_bytes(self) -> &'z [u8] {
         self.0
     }
@@ -121,11 +123,13 @@ impl<'z> PageRef<'z> {
     }
 
     /// What kinds of records it has.
+    #[inline]
     pub fn marks(self) -> Marks {
         Marks(self.0[5])
     }
 
     /// How many nodes it has; at least one.
+    #[inline]
     pub fn len(self) -> usize {
         usize::from(u16_at(self.0, 6))
     }
@@ -136,6 +140,7 @@ impl<'z> PageRef<'z> {
     }
 
     /// The node at `index`, which is below [`PageRef::len`].
+    #[inline]
     pub fn node(self, index: usize) -> NodeRef<'z> {
         let start = self.offset(index);
         let end = if index + 1 < self.len() { self.offset(index + 1) } else { self.0.len() };
@@ -158,6 +163,7 @@ impl<'z> PageRef<'z> {
     }
 
     /// `Ok` with the index of the node that has `key`, or `Err` with the index where it would stand.
+    #[inline]
     pub fn find(self, key: &[u8]) -> Result<usize, usize> {
         let count = self.len();
         if count <= HINTS_ABOVE {
@@ -196,6 +202,7 @@ impl<'z> PageRef<'z> {
         Err(low)
     }
 
+    #[inline]
     fn offset(self, index: usize) -> usize {
         offset_at(self.0, index)
     }
@@ -207,23 +214,27 @@ pub struct NodeRef<'z>(&'z [u8]);
 
 impl<'z> NodeRef<'z> {
     /// The node's sort key below the zone's apex.
+    #[inline]
     pub fn key(self) -> &'z [u8] {
         let (at, len) = self.key_place();
         &self.0[at..at + len]
     }
 
     /// The node's RRsets by rising type.
+    #[inline]
     pub fn rrsets(self) -> Rrsets<'z> {
         let (at, len) = self.key_place();
         Rrsets(&self.0[at + len..])
     }
 
     /// The RRset of one type.
+    #[inline]
     pub fn rrset(self, rtype: Rtype) -> Option<RrsetRef<'z>> {
         self.rrsets().find(|rrset| rrset.rtype() == rtype)
     }
 
     /// Whether there is an RRset of this type.
+    #[inline]
     pub fn has(self, rtype: Rtype) -> bool {
         self.rrset(rtype).is_some()
     }
@@ -233,6 +244,7 @@ impl<'z> NodeRef<'z> {
     }
 
     /// Where the key starts and how long it is.
+    #[inline]
     fn key_place(self) -> (usize, usize) {
         match self.0[0] {
             len @ ..128 => (1, usize::from(len)),
@@ -248,6 +260,7 @@ pub struct Rrsets<'z>(&'z [u8]);
 impl<'z> Iterator for Rrsets<'z> {
     type Item = RrsetRef<'z>;
 
+    #[inline]
     fn next(&mut self) -> Option<RrsetRef<'z>> {
         if self.0.is_empty() {
             return None;
@@ -264,6 +277,7 @@ pub struct RrsetRef<'z>(&'z [u8]);
 
 impl<'z> RrsetRef<'z> {
     /// The type.
+    #[inline]
     pub fn rtype(self) -> Rtype {
         Rtype(u16_at(self.0, 0))
     }
@@ -279,11 +293,13 @@ impl<'z> RrsetRef<'z> {
     }
 
     /// The time to live.
+    #[inline]
     pub fn ttl(self) -> Ttl {
         Ttl::from_wire(u32_at(self.0, 4))
     }
 
     /// The record data in wire form, uncompressed, by rising octets.
+    #[inline]
     pub fn rdatas(self) -> Rdatas<'z> {
         Rdatas(&self.0[RRSET_HEADER_LEN..])
     }
@@ -296,6 +312,7 @@ pub struct Rdatas<'z>(&'z [u8]);
 impl<'z> Iterator for Rdatas<'z> {
     type Item = &'z [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'z [u8]> {
         let (len, rest) = self.0.split_first_chunk::<2>()?;
         let (rdata, rest) = rest.split_at(usize::from(u16::from_be_bytes(*len)));
@@ -310,6 +327,7 @@ fn shared_len(first: &[u8], last: &[u8]) -> usize {
 }
 
 /// The first four octets of a key as a number; one that is shorter counts as followed by zeros.
+#[inline]
 fn hint(key: &[u8]) -> u32 {
     match key.first_chunk() {
         Some(octets) => u32::from_be_bytes(*octets),
@@ -322,10 +340,12 @@ fn table_len(count: usize, offset_len: usize) -> usize {
     HEADER_LEN + count * offset_len + if count > HINTS_ABOVE { 2 + 4 * count } else { 0 }
 }
 
+#[inline]
 fn offset_len(page_len: usize) -> usize {
     if page_len <= NARROW_MAX { 2 } else { 4 }
 }
 
+#[inline]
 fn offset_at(page: &[u8], index: usize) -> usize {
     match offset_len(page.len()) {
         2 => usize::from(u16_at(page, HEADER_LEN + 2 * index)),
@@ -333,10 +353,18 @@ fn offset_at(page: &[u8], index: usize) -> usize {
     }
 }
 
+#[inline]
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+    u16::from_le_bytes(octets_at(bytes, at))
 }
 
+#[inline]
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_le_bytes(octets_at(bytes, at))
+}
+
+/// Some octets of a page, whose places were checked when it was opened or written.
+#[inline]
+fn octets_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    *bytes[at..].first_chunk().expect("a page has all of its fields")
 }

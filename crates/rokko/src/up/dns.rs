@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rokko_answer::{Answerer, Client, CookieSecrets, Counters, RateTable, Settings, Transport};
-use rokko_net::{Handler, Peer, Shed, Spare};
+use rokko_net::{Handler, Peer, Query, Shed, Spare};
 use rokko_zone::{Catalog, CatalogReader};
 
 /// How the end of a query looks that has a server cookie: the head of a COOKIE option of 24 octets (RFC 9018 §4), which
 /// most clients send last.
 const SERVER_COOKIE_AT_END: Spare = Spare { from_end: 28, value: 0x000a_0018 };
+
+const _: () = assert!(rokko_net::ANNOUNCED_MAX <= Answerer::AHEAD_MAX);
 
 /// How queries are answered now, and what all threads have counted.
 pub(crate) struct DnsShared {
@@ -134,17 +136,22 @@ pub(crate) struct DnsHandler {
 }
 
 impl Handler for DnsHandler {
-    fn answer(&mut self, query: &[u8], peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize {
+    fn answer(&mut self, query: Query<'_>, peer: &Peer, unix_ms: u64, out: &mut [u8]) -> usize {
         let transport = match peer.transport {
             rokko_net::Transport::Udp => Transport::Udp,
             rokko_net::Transport::Tcp => Transport::Tcp,
         };
         let client = Client { addr: peer.addr.ip(), transport, now_ms: unix_ms };
-        self.catalog.refresh();
-        self.answerer.answer(&self.catalog, query, &client, out)
+        match query.announced {
+            Some(index) => self.answerer.answer_ahead(index, &self.catalog, query.octets, &client, out),
+            None => {
+                self.catalog.refresh();
+                self.answerer.answer(&self.catalog, query.octets, &client, out)
+            }
+        }
     }
 
-    fn announce(&mut self, queries: &mut dyn Iterator<Item = (&[u8], IpAddr)>) {
+    fn announce<'q>(&mut self, queries: impl Iterator<Item = (&'q [u8], IpAddr)>) {
         self.catalog.refresh();
         self.answerer.look_ahead(&self.catalog, queries);
     }
@@ -243,10 +250,10 @@ mod tests {
         let peer = Peer { addr: "127.0.0.1:1024".parse().unwrap(), local, transport: rokko_net::Transport::Tcp };
         let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01";
         let mut out = vec![0; 65_535];
-        assert!(handler.answer(query, &peer, 0, &mut out) > 12);
+        assert!(handler.answer(Query::new(query), &peer, 0, &mut out) > 12);
         shared.set_settings(Settings { nsid: b"x".to_vec(), ..Settings::default() });
         handler.tick();
-        assert!(handler.answer(query, &peer, 0, &mut out) > 12);
+        assert!(handler.answer(Query::new(query), &peer, 0, &mut out) > 12);
         handler.tick();
         handler.tick();
         let counters = shared.counters();

@@ -29,6 +29,8 @@ use crate::failure::Failure;
 
 /// How long the end of the connections may take.
 const STOP_TIME: Duration = Duration::from_secs(3);
+/// How often it is made durable when each PoP was last heard of.
+const CONTACTS_EVERY: Duration = Duration::from_secs(60);
 /// The folder with the authority in the control node's data folder.
 const FOLDER: &str = "fleet";
 /// What the control node is called in its certificate.
@@ -81,7 +83,8 @@ impl FeedServer {
                 .map_err(|error| Failure::failed(chain(&error)))?;
             listeners.push((bound, listener));
         }
-        let server = Self::serve(feed, listeners, runtime);
+        let mut server = Self::serve(feed, listeners, runtime);
+        server.serving.push(runtime.spawn(keep_contacts(control.clone(), server.stop.subscribe())));
         let door = Door {
             authority: authority.fingerprint(),
             addresses: if config.fleet_addresses.is_empty() {
@@ -157,6 +160,18 @@ impl FeedServer {
         let _ = self.stop.send(());
         for serving in self.serving {
             let _ = runtime.block_on(async { tokio::time::timeout(STOP_TIME, serving).await });
+        }
+    }
+}
+
+/// Makes durable now and then, and at the end, when each PoP was last heard of.
+async fn keep_contacts(control: Control, mut stopping: watch::Receiver<()>) {
+    let mut is_over = false;
+    while !is_over {
+        is_over = tokio::time::timeout(CONTACTS_EVERY, stopping.changed()).await.is_ok();
+        let control = control.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || control.keep_contacts()).await {
+            tracing::warn!("it could not be kept when the PoPs were last heard of: {}", chain(&error));
         }
     }
 }

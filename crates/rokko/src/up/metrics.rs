@@ -104,6 +104,7 @@ fn write_xdp(xdp: &XdpValues, out: &mut String) {
         ("checksum", xdp.bad_checksum),
         ("source", xdp.bad_source),
         ("no_frame", xdp.no_frame),
+        ("shed", xdp.shed),
         ("kernel", xdp.rx_dropped),
         ("rx_ring_full", xdp.rx_ring_full),
         ("rx_invalid", xdp.rx_invalid),

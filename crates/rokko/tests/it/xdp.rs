@@ -13,9 +13,32 @@ use crate::harness::{KEY, rokko};
 
 const SERVER: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 const CLIENT: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
+const CONFIG: &str = "\
+[dns.rate]
+nxdomain = 20
+shed_above = 500
+shed_pass_one_in = 8
+[dns.xdp]
+ring_entries = 64
+";
 /// Reads a page of the API.
 const FETCH: &str = "import sys, urllib.request as u\n\
     print(u.urlopen(u.Request(sys.argv[1], headers={'X-API-Key': sys.argv[2]})).read().decode())";
+
+/// Sends queries for names that do not exist for some seconds, from as many ports, and then asks for one that does.
+const FLOOD: &str = "import sys, time, socket as s\n\
+    ask = lambda name: b'\\0\\1\\0\\0\\0\\1\\0\\0\\0\\0\\0\\0' + name + b'\\4demo\\7example\\0\\0\\1\\0\\1'\n\
+    out = [s.socket(s.AF_INET, s.SOCK_DGRAM) for _ in range(8)]\n\
+    for one in out:\n\
+    \tone.connect((sys.argv[1], int(sys.argv[2])))\n\
+    \tone.setblocking(False)\n\
+    end, count = time.time() + float(sys.argv[3]), 0\n\
+    while time.time() < end:\n\
+    \tfor one in out:\n\
+    \t\tcount += 1\n\
+    \t\ttry: one.send(ask(b'\\x08%08d' % (count % 100000000)))\n\
+    \t\texcept OSError: pass\n\
+    print(count)";
 
 /// Two network namespaces with a virtual cable between them. Gone when dropped.
 struct Cable {
@@ -82,7 +105,7 @@ impl Node {
         let data = tempfile::tempdir().unwrap();
         // So that it takes no more memory than any system lets a process lock.
         let config = data.path().join("rokko.toml");
-        std::fs::write(&config, "[dns.xdp]\nring_entries = 64\n").unwrap();
+        std::fs::write(&config, CONFIG).unwrap();
         let program = rokko();
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &cable.server]).args(by).arg(program.get_program());
@@ -175,4 +198,28 @@ fn an_interface_that_is_not_there_is_named() {
     let log = node.log();
     assert!(log.contains("no AF_XDP on nothing0: there is no network interface `nothing0`: see `ip link`"), "{log}");
     assert!(cable.ask(SERVER[1], &node.port, &["+notcp"]).contains("192.0.2.10"));
+}
+
+#[test]
+fn a_flood_is_dropped_before_it_reaches_the_rings() {
+    let cable = Cable::new();
+    let node = Node::start(&cable, &[], "veth-s");
+    assert_eq!(node.ready["xdp"][0]["on"], true, "{}", node.log());
+    let flood = ["netns", "exec", &cable.client, "python3", "-c", FLOOD, SERVER[0], &node.port];
+    let mut seconds = 2;
+    // On a machine at work a flood may be too thin for a moment.
+    while node.metric(&cable, "rokko_xdp_dropped_total{reason=\"shed\"}") == 0 {
+        let sent: u64 = run("ip", &[&flood[..], &[&seconds.to_string()]].concat()).trim().parse().unwrap();
+        assert!(sent > 0 && seconds < 60, "{}", node.log());
+        seconds *= 2;
+        // The program's counters are read once a second.
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+    }
+    let log = node.log();
+    assert!(log.contains("a flood: most queries from 192.0.2.0/24 are kept away"), "{log}");
+    assert!(cable.ask(SERVER[1], &node.port, &["+notcp"]).contains("192.0.2.10"), "another prefix has its answers");
+    while !node.log().contains("the flood from 192.0.2.0/24 is over") {
+        std::thread::yield_now();
+    }
+    assert!(cable.ask(SERVER[0], &node.port, &["+notcp"]).contains("192.0.2.10"));
 }
