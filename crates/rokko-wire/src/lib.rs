@@ -8,6 +8,7 @@ pub mod edns;
 pub mod key;
 pub mod name;
 pub mod query;
+pub mod response;
 pub mod rtype;
 
 pub use code::{Ede, Opcode, Rcode};

@@ -40,6 +40,7 @@ const TARGETS: &[Target] = &[
         runs: 6_300_000,
         feature: None,
     },
+    Target { name: "response", about: "a response of another server", len_max: 600, runs: 5_000_000, feature: None },
     Target { name: "name", about: "names in wire form and in text", len_max: 300, runs: 1_500_000, feature: None },
     Target {
         name: "zonefile",

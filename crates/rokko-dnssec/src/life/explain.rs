@@ -73,7 +73,7 @@ pub struct Explanation {
     pub keys: Vec<KeyExplanation>,
     /// What it waits for, a sentence each.
     pub waits: Vec<String>,
-    /// When it will go on by itself, in Unix seconds, if that is known.
+    /// When it will go on, in Unix seconds, if time alone decides that.
     pub next_at: Option<u64>,
 }
 
@@ -92,8 +92,10 @@ impl fmt::Display for Explanation {
         for wait in &self.waits {
             writeln!(f, "  - {wait}")?;
         }
-        if let Some(at) = self.next_at {
-            writeln!(f, "\nNothing changes by itself before {}.", date(at))?;
+        match self.next_at {
+            Some(at) if self.waits.is_empty() => writeln!(f, "\nThe next rollover begins {}.", date(at))?,
+            Some(at) => writeln!(f, "\nIt goes on {}.", date(at))?,
+            None => {}
         }
         Ok(())
     }
@@ -106,7 +108,7 @@ pub fn explain(apex: &Name, outcome: &Outcome) -> Explanation {
         summary: summary(apex, state),
         keys: state.keys.iter().map(|key| explain_key(state, key)).collect(),
         waits: outcome.waits.iter().map(sentence).collect(),
-        next_at: outcome.next_at.filter(|_| !outcome.changed),
+        next_at: outcome.next_at.filter(|_| outcome.waits.iter().all(|wait| wait.until().is_some())),
     }
 }
 
@@ -127,7 +129,7 @@ fn summary(apex: &Name, state: &State) -> String {
         (false, false) => format!("{apex} is becoming unsigned."),
         (true, _) => signed_summary(&apex, state),
     };
-    if state.ds_versions().any(|ds| ds.others && ds.keys.is_empty()) {
+    if no_ds_fits(state) {
         text += " The parent has DS records, and none of them means a key of this zone: validators refuse the zone until they \
                  are replaced.";
     }
@@ -137,10 +139,18 @@ fn summary(apex: &Name, state: &State) -> String {
     text
 }
 
+/// Whether the parent has DS records, and none of them means a key of the zone.
+fn no_ds_fits(state: &State) -> bool {
+    state.ds_versions().any(|ds| ds.others && ds.keys.is_empty() && ds.until.is_none())
+}
+
 fn signed_summary(apex: &str, state: &State) -> String {
     let algorithms = state.algorithms().iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     if algorithms.is_empty() {
         return format!("{apex} is about to be signed.");
+    }
+    if no_ds_fits(state) {
+        return format!("{apex} is signed by {algorithms}.");
     }
     let with_ds = state.ds_versions().filter(|ds| !ds.keys.is_empty() && ds.seen);
     let trust = match (with_ds.count(), state.ds_versions().any(|ds| ds.keys.is_empty() && !ds.others)) {
@@ -198,39 +208,72 @@ fn explain_key(state: &State, key: &Key) -> KeyExplanation {
 }
 
 fn key_text(state: &State, key: &Key, is: &KeyExplanation) -> Vec<String> {
-    let is_wanted = Targets::of(state).dnskey.keys.has(key.slot);
-    let goal = match (key.goal, key.is_foreign()) {
-        _ if !state.signed => "goes, since the zone is becoming unsigned".to_owned(),
-        (Goal::Out, _) => "goes".to_owned(),
+    let stays = Targets::of(state).dnskey.keys.has(key.slot);
+    let mut text = vec![goal_text(state, key, is)];
+    let by = latest(state.dnskey.former().iter().map(|held| held.until));
+    text.push(match (is.dnskey, stays) {
+        (RecordState::Hidden, true) => "its DNSKEY is not published yet".to_owned(),
+        (RecordState::Hidden, false) => "its DNSKEY is in no cache any more".to_owned(),
+        (RecordState::Rumoured, _) => format!("its DNSKEY is published; {}", known(by)),
+        (RecordState::Omnipresent, true) => "its DNSKEY is published, and all caches know it".to_owned(),
+        (RecordState::Omnipresent, false) => format!("its DNSKEY stays published {}", why_it_stays(is)),
+        (RecordState::Unretentive, _) => format!("its DNSKEY is no longer published; {}", forgotten(by)),
+    });
+    let by = latest(state.signatures.former().iter().map(|held| held.until));
+    text.extend(is.zone_signatures.map(|record| match record {
+        RecordState::Hidden => "it does not sign the zone".to_owned(),
+        RecordState::Rumoured => match by {
+            None => "it signs the zone; caches may have data that it did not sign".to_owned(),
+            Some(by) => format!("it signs the zone; caches have no other data by {}", date(by)),
+        },
+        RecordState::Omnipresent => "it signs the zone, and all cached data is signed by it".to_owned(),
+        RecordState::Unretentive => format!("it no longer signs the zone; {}", forgotten(by)),
+    }));
+    let by = latest(state.ds.iter().filter(|ds| Some(ds.keys) != state.asked).map(|ds| ds.until));
+    text.extend(is.ds.map(|record| match record {
+        RecordState::Hidden => "the parent is not asked for its DS".to_owned(),
+        RecordState::Rumoured if is_seen(state, key) => format!("its DS is at the parent; {}", known(by)),
+        RecordState::Rumoured => "the parent is asked for its DS, and does not show it yet".to_owned(),
+        RecordState::Omnipresent => "its DS is at the parent, and all caches know it".to_owned(),
+        RecordState::Unretentive if by.is_some() => format!("its DS is gone from the parent; {}", forgotten(by)),
+        RecordState::Unretentive => "its DS is to go from the parent".to_owned(),
+    }));
+    text
+}
+
+fn goal_text(state: &State, key: &Key, is: &KeyExplanation) -> String {
+    match (key.goal, key.is_foreign()) {
+        _ if !state.signed => "is on its way out, since the zone is becoming unsigned".to_owned(),
+        (Goal::Out, _) => "is on its way out".to_owned(),
         (_, true) => format!("belongs to another signer of the zone; published here since {}", date(key.since)),
         (Goal::Standby, _) => "is in waiting: the successor in an emergency".to_owned(),
         (Goal::Roll, _) => "is in use and is to be replaced".to_owned(),
         (Goal::In, _) if is_in_use(is) => format!("is in use since {}", date(key.since)),
         (Goal::In, _) => format!("is coming into use, begun {}", date(key.since)),
-    };
-    let mut text = vec![goal];
-    text.push(format!("its DNSKEY {}", record_text(is.dnskey, is_wanted)));
-    if let Some(zone) = is.zone_signatures {
-        let text_of = match zone {
-            RecordState::Hidden => "it does not sign the zone",
-            RecordState::Rumoured => "it signs the zone; caches may have data that it did not sign",
-            RecordState::Omnipresent => "it signs the zone, and all cached data is signed by it",
-            RecordState::Unretentive => "it no longer signs the zone; caches may have its signatures",
-        };
-        text.push(text_of.to_owned());
     }
-    if let Some(ds) = is.ds {
-        text.push(match ds {
-            RecordState::Hidden => "the parent is not asked for its DS".to_owned(),
-            RecordState::Rumoured if is_seen(state, key) => {
-                "its DS is at the parent; not all caches know it yet".to_owned()
-            }
-            RecordState::Rumoured => "the parent is asked for its DS, and does not show it yet".to_owned(),
-            RecordState::Omnipresent => "its DS is at the parent, and all caches know it".to_owned(),
-            RecordState::Unretentive => "its DS is to go from the parent and from caches".to_owned(),
-        });
+}
+
+/// Why the DNSKEY record of a key on its way out stays for now.
+fn why_it_stays(is: &KeyExplanation) -> &'static str {
+    let hidden = |record: Option<RecordState>| record.is_none_or(|state| state == RecordState::Hidden);
+    match (hidden(is.ds), hidden(is.zone_signatures)) {
+        (false, _) => "until its DS is gone from the parent and from caches",
+        (true, false) => "until its signatures are gone from caches",
+        (true, true) => "until all caches know the key that replaces it",
     }
-    text
+}
+
+/// The last of some moments; none if one of them is not known, or there are none.
+fn latest(moments: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    moments.collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+fn known(by: Option<u64>) -> String {
+    by.map_or_else(|| "not all caches know it yet".to_owned(), |by| format!("all caches know it by {}", date(by)))
+}
+
+fn forgotten(by: Option<u64>) -> String {
+    by.map_or_else(|| "caches may have it".to_owned(), |by| format!("it is gone from caches by {}", date(by)))
 }
 
 fn is_seen(state: &State, key: &Key) -> bool {
@@ -241,17 +284,6 @@ fn is_seen(state: &State, key: &Key) -> bool {
 fn is_in_use(is: &KeyExplanation) -> bool {
     let there = |record: Option<RecordState>| record.is_none_or(|state| state == RecordState::Omnipresent);
     is.dnskey == RecordState::Omnipresent && there(is.zone_signatures) && there(is.ds)
-}
-
-fn record_text(record: RecordState, is_wanted: bool) -> &'static str {
-    match (record, is_wanted) {
-        (RecordState::Hidden, true) => "is not published yet",
-        (RecordState::Hidden, false) => "is in no cache any more",
-        (RecordState::Rumoured, _) => "is published; not all caches know it yet",
-        (RecordState::Omnipresent, true) => "is published, and all caches know it",
-        (RecordState::Omnipresent, false) => "is still published",
-        (RecordState::Unretentive, _) => "is no longer published; caches may have it",
-    }
 }
 
 fn sentence(wait: &Wait) -> String {

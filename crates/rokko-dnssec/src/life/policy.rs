@@ -63,7 +63,8 @@ pub enum AlgorithmChange {
     /// Its signatures are everywhere before its key is published: right for validators that ask for each algorithm.
     #[default]
     Conservative,
-    /// Key and signatures at once: shorter, and right for validators that take any one path (RFC 6840 §5.11).
+    /// Key and signatures at once: shorter, and right for validators that ask for the algorithms of the DS, or for any one path
+    /// (RFC 6840 §5.11).
     Liberal,
 }
 

@@ -33,22 +33,24 @@ impl Rules {
         self.algorithms.get(usize::from(slot)).copied().unwrap_or(0)
     }
 
-    /// Whether each algorithm of `named` has a key in `good`, or any one has where that is enough.
+    /// Whether each algorithm of `named` has a key in `good`.
     fn covered(&self, named: KeySet, good: KeySet) -> bool {
-        let has = |slot| !self.same_algorithm(good, slot).is_empty();
-        if self.each_algorithm { named.slots().all(has) } else { !good.is_empty() }
+        named.slots().all(|slot| !self.same_algorithm(good, slot).is_empty())
     }
 
     /// Whether a validator that holds these three finds the zone's data valid, or insecure (RFC 4035 §2.2, §5).
     ///
-    /// A DS RRset that means no key of the zone makes it bogus whatever is published here, so it decides nothing.
+    /// It asks for a path by each algorithm of the DS RRset, and for data signed by each algorithm of the DNSKEY RRset, or else of
+    /// the DS RRset. One that takes any path (RFC 6840 §5.11) finds valid what this one does. A DS RRset that means no key of the
+    /// zone makes it bogus whatever is published here, so it decides nothing.
     pub(super) fn valid(&self, ds: KeySet, dnskey: KeyRrset, signatures: KeySet) -> bool {
         if ds.is_empty() {
             return true;
         }
         let entries = ds.and(dnskey.keys).and(dnskey.signers);
         let signers = signatures.and(dnskey.keys);
-        self.covered(ds, entries) && self.covered(dnskey.keys, signers)
+        let named = if self.each_algorithm { dnskey.keys } else { ds };
+        self.covered(ds, entries) && self.covered(named, signers)
     }
 
     /// Whether the parent may be asked for this DS RRset.

@@ -129,14 +129,11 @@ impl<T: Copy + PartialEq + Default> History<T> {
         self.0.push(Held { value, ttl_s, plan, until: None });
     }
 
-    /// Remembers that what is still served may have this TTL. True if that is news.
-    pub(super) fn raise_ttl(&mut self, ttl_s: u32) -> bool {
-        let mut raised = false;
-        for held in self.0.iter_mut().filter(|held| held.until.is_none() && held.ttl_s < ttl_s) {
-            held.ttl_s = ttl_s;
-            raised = true;
+    /// Remembers that what is still served has at least this TTL.
+    pub(super) fn raise_ttl(&mut self, ttl_s: impl Fn(T) -> u32) {
+        for held in self.0.iter_mut().filter(|held| held.until.is_none()) {
+            held.ttl_s = held.ttl_s.max(ttl_s(held.value));
         }
-        raised
     }
 
     /// Takes note that no server has the versions before those of `plan` since a moment. True if that is news.
@@ -188,9 +185,9 @@ mod tests {
         assert!(!history.expire(1_016));
         assert!(history.expire(1_017));
         assert!(history.versions().eq([a, b]));
-        assert!(history.raise_ttl(200));
+        history.raise_ttl(|_| 200);
         assert!(history.settle(2, 2_000, 10));
-        assert!(!history.raise_ttl(200));
+        history.raise_ttl(|_| 300);
         assert!(!history.expire(2_209));
         assert!(history.expire(2_210));
         assert!(history.versions().eq([b]));

@@ -99,6 +99,11 @@ fn clock_in_doubt(state: &State, facts: &Facts<'_>) -> Option<Wait> {
     }
 }
 
+/// How long a DNSKEY RRset is cached. That there is none is a negative answer, with the TTL of the zone.
+fn key_ttl_s(policy: &DnssecPolicy, rrset: KeyRrset, data_ttl_s: u32) -> u32 {
+    if rrset.keys.is_empty() { policy.dnskey_ttl_s.max(data_ttl_s) } else { policy.dnskey_ttl_s }
+}
+
 /// A step that is being taken.
 pub(super) struct Work<'a> {
     pub(super) state: State,
@@ -114,8 +119,8 @@ impl Work<'_> {
     fn learn(&mut self) {
         let data_ttl_s = self.data_ttl_s();
         let (state, facts) = (&mut self.state, self.facts);
-        state.signatures.raise_ttl(data_ttl_s);
-        state.dnskey.raise_ttl(self.policy.dnskey_ttl_s);
+        state.signatures.raise_ttl(|_| data_ttl_s);
+        state.dnskey.raise_ttl(|rrset| key_ttl_s(self.policy, rrset, data_ttl_s));
         if let Some(visible) = facts.visible {
             let margin_s = self.policy.margin_s(state.emergency);
             state.dnskey.settle(visible.plan, visible.since, margin_s);
@@ -235,9 +240,8 @@ impl Work<'_> {
             return false;
         }
         self.note_keys(now.keys, next.keys);
-        // That there is no key is a negative answer.
-        let negative_s = self.data_ttl_s().max(self.policy.dnskey_ttl_s);
-        let ttl_s = if next.keys.is_empty() { negative_s } else { self.policy.dnskey_ttl_s };
+        let ttl_s = |rrset| key_ttl_s(self.policy, rrset, self.data_ttl_s());
+        let (negative_s, ttl_s) = (ttl_s(KeyRrset::default()), ttl_s(next));
         self.state.dnskey.push(next, ttl_s, plan, negative_s);
         true
     }

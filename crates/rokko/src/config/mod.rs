@@ -84,6 +84,8 @@ pub(crate) struct DnssecConfig {
     pub(crate) master_key: Option<MasterKeySource>,
     /// Resolvers that find the servers of parent zones; empty: the system's.
     pub(crate) resolvers: Vec<SocketAddr>,
+    /// Servers of parent zones that no resolver is asked for.
+    pub(crate) parents: BTreeMap<Name, Vec<SocketAddr>>,
     /// Policies by name.
     pub(crate) policies: BTreeMap<String, DnssecPolicy>,
 }

@@ -344,6 +344,8 @@ pub(crate) struct Dnssec {
     /// Resolvers that find the servers of parent zones, each as an address with or without port; empty: those of
     /// `/etc/resolv.conf`.
     pub(crate) resolvers: Vec<String>,
+    /// Servers of parent zones that no resolver is asked for: `"example." = ["192.0.2.1"]`, each as an address with or without port.
+    pub(crate) parents: BTreeMap<String, Vec<String>>,
     /// Policies by name, beside or in place of `default`: `[dnssec.policies.NAME]`. docs/dnssec.md has their keys.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub(crate) policies: BTreeMap<String, DnssecPolicy>,
@@ -357,6 +359,7 @@ impl Default for Dnssec {
             master_key_variable: None,
             master_key_credential: None,
             resolvers: Vec::new(),
+            parents: BTreeMap::new(),
             policies: BTreeMap::new(),
         }
     }

@@ -132,15 +132,30 @@ fn dnssec_config(dnssec: super::raw::Dnssec, wrong: &mut dyn FnMut(&str, String)
         }
     }
     policies.entry(DEFAULT_POLICY.to_owned()).or_default();
-    let mut resolvers = Vec::new();
-    for text in &dnssec.resolvers {
-        let with_port = text.parse::<SocketAddr>().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, 53)));
-        match with_port {
-            Ok(address) => resolvers.push(address),
-            Err(_) => wrong("dnssec.resolvers", format!("`{text}` is not an address, with or without port")),
+    let resolvers = name_servers("dnssec.resolvers", &dnssec.resolvers, wrong);
+    let mut parents = BTreeMap::new();
+    for (name, servers) in &dnssec.parents {
+        let field = format!("dnssec.parents.{name}");
+        let servers = name_servers(&field, servers, wrong);
+        match name.parse() {
+            Ok(name) => drop(parents.insert(name, servers)),
+            Err(error) => wrong(&field, format!("this is not a name: {error}")),
         }
     }
-    DnssecConfig { sign_new_zones: dnssec.sign_new_zones, master_key, resolvers, policies }
+    DnssecConfig { sign_new_zones: dnssec.sign_new_zones, master_key, resolvers, parents, policies }
+}
+
+/// Addresses of name servers, on port 53 if they name none.
+fn name_servers(field: &str, texts: &[String], wrong: &mut dyn FnMut(&str, String)) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for text in texts {
+        let with_port = text.parse::<SocketAddr>().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, 53)));
+        match with_port {
+            Ok(address) => addresses.push(address),
+            Err(_) => wrong(field, format!("`{text}` is not an address, with or without port")),
+        }
+    }
+    addresses
 }
 
 fn pop_config(pop: super::raw::Pop, wrong: &mut dyn FnMut(&str, String)) -> PopConfig {

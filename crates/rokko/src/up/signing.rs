@@ -46,6 +46,6 @@ pub(crate) fn options(store: &dyn Store, config: &Config, data_dir: &Path) -> Re
         policies: config.dnssec.policies.clone(),
         sign_new_zones: config.dnssec.sign_new_zones,
         keys: Arc::new(KeyRing::new(master, KeyRingOptions::default())),
-        parents: Arc::new(Looker::new(config.dnssec.resolvers.clone())),
+        parents: Arc::new(Looker::new(&config.dnssec)),
     })
 }

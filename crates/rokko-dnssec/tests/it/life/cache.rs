@@ -45,8 +45,8 @@ impl<T: Clone + Ord> Held<T> {
 pub(super) enum Validator {
     /// A valid path for each algorithm (RFC 4035 §2.2).
     EachAlgorithm,
-    /// Any one path (RFC 6840 §5.11).
-    AnyPath,
+    /// A valid path for each algorithm of the DS RRset, as some do.
+    DsAlgorithms,
 }
 
 impl Validator {
@@ -65,9 +65,10 @@ impl Validator {
             ds.iter().copied().filter(|key| dnskey.keys.contains(key) && dnskey.signers.contains(key)).collect();
         let signers: Keys = signed.iter().copied().filter(|key| dnskey.keys.contains(key)).collect();
         let all = |keys: &Keys| keys.iter().map(|&key| algorithm(key)).collect::<BTreeSet<_>>();
-        match self {
-            Self::AnyPath => entries.is_empty() || signers.is_empty(),
-            Self::EachAlgorithm => all(ds) != all(&entries) || !all(&dnskey.keys).is_subset(&all(&signers)),
-        }
+        let of_data = match self {
+            Self::DsAlgorithms => all(ds),
+            Self::EachAlgorithm => all(&dnskey.keys),
+        };
+        all(ds) != all(&entries) || !of_data.is_subset(&all(&signers))
     }
 }

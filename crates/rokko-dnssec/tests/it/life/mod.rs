@@ -2,7 +2,10 @@
 //! and caches that hold whatever TTLs allow. No combination of what they hold may ever be bogus.
 
 mod cache;
+mod facts;
 mod operator;
 mod random;
+mod rollovers;
+mod scenario;
 mod simulation;
 mod world;

@@ -311,7 +311,7 @@ fn round_trip(state: &State) -> State {
     read
 }
 
-fn fake_key(number: u64, wanted: KeyWanted) -> NewKey {
+pub(super) fn fake_key(number: u64, wanted: KeyWanted) -> NewKey {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
     let octets = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
@@ -341,6 +341,6 @@ pub(super) fn any_policy(seed: u64) -> DnssecPolicy {
 pub(super) fn validator_for(policy: &DnssecPolicy) -> Validator {
     match policy.algorithm_change {
         AlgorithmChange::Conservative => Validator::EachAlgorithm,
-        AlgorithmChange::Liberal => Validator::AnyPath,
+        AlgorithmChange::Liberal => Validator::DsAlgorithms,
     }
 }
