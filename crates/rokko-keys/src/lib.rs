@@ -6,6 +6,7 @@
 //! private   a private key in memory, for as long as it is needed
 //! software  signing with a key in this process
 //! bind      keys in BIND's format
+//! seal      keys for another site, encrypted for recipients;  shares: the master key for offline backup
 //! keyring   makes, opens and remembers keys; signs with many threads
 //! ```
 //!
@@ -22,6 +23,8 @@ mod pkcs8;
 mod private;
 mod random;
 mod rsa;
+mod seal;
+mod shares;
 mod software;
 mod wrap;
 
@@ -31,4 +34,6 @@ pub use file::write_secret;
 pub use keyring::{KeyRing, KeyRingOptions, KeySpec, NewKey, Signers, StoredKey};
 pub use master::{MasterKey, MasterKeyError, MasterKeyId, MasterKeySource};
 pub use private::{KeyId, PrivateKey};
+pub use seal::{Identity, MovedKey, RECIPIENTS_MAX, Recipient, SealError, Sealer, open_seal};
+pub use shares::{Share, ShareError, combine, split};
 pub use wrap::master_key_id_of;

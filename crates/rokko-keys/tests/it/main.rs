@@ -4,3 +4,4 @@
 
 mod bind;
 mod keyring;
+mod moves;

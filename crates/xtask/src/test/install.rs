@@ -30,6 +30,7 @@ const PROGRAMS: &[Program] = &[
     ("named-checkzone", "bind9-utils"),
     ("ldns-signzone", "ldnsutils"),
     ("ldns-verify-zone", "ldnsutils"),
+    ("age", "age"),
     ("lego", "lego"),
     ("pebble", "pebble"),
     ("openssl", "openssl"),
