@@ -31,6 +31,7 @@ const PROGRAMS: &[Program] = &[
     ("ldns-signzone", "ldnsutils"),
     ("ldns-verify-zone", "ldnsutils"),
     ("age", "age"),
+    ("age-keygen", "age"),
     ("lego", "lego"),
     ("pebble", "pebble"),
     ("openssl", "openssl"),
