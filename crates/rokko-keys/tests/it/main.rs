@@ -5,3 +5,4 @@
 mod bind;
 mod keyring;
 mod moves;
+mod token;

@@ -257,7 +257,8 @@ fn all_keys_can_be_wrapped_under_another_master_key() {
     let config = files.path().join("rokko.toml");
     std::fs::write(&config, format!("dnssec.master_key_file = '{}'\n", elsewhere.display())).unwrap();
     Node::start_with(site.0.path(), &["--config", text(&config)], Some("a-key-that-only-tests-know")).stop();
-    site.run(&["export", "--zone", "example.org", "--to", text(files.path()), "--config", text(&config)]).ok();
+    let out = TempDir::new().unwrap();
+    site.run(&["export", "--zone", "example.org", "--to", text(out.path()), "--config", text(&config)]).ok();
 }
 
 #[test]

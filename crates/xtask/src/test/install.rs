@@ -30,6 +30,7 @@ const PROGRAMS: &[Program] = &[
     ("named-checkzone", "bind9-utils"),
     ("ldns-signzone", "ldnsutils"),
     ("ldns-verify-zone", "ldnsutils"),
+    ("softhsm2-util", "softhsm2"),
     ("age", "age"),
     ("age-keygen", "age"),
     ("lego", "lego"),
