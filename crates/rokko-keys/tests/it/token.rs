@@ -1,4 +1,4 @@
-//! Keys in a token: SoftHSM 2, which is one in software.
+//! Keys in a token: `SoftHSM` 2, which is one in software.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +18,7 @@ use crate::keyring::{name, ring, stored};
 const PIN: &str = "1234567";
 const FOLDER: &str = "ROKKO_KEYS_TEST_TOKEN";
 
-/// The folder of the tokens of SoftHSM, in which there is one called `rokko`.
+/// The folder of the tokens of `SoftHSM`, in which there is one called `rokko`.
 struct Hsm {
     folder: PathBuf,
 }
