@@ -2,7 +2,7 @@
 
 use rokko_dnssec::Algorithm;
 
-use crate::MasterKeyId;
+use crate::{MasterKeyId, TokenError};
 
 /// Why something could not be done with a key.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,12 @@ pub enum KeyError {
     /// A private key cannot be had in the clear, because a token keeps it.
     #[error("a token keeps the key and does not give it away")]
     InToken,
+    /// The token that keeps the key, or is to make one, failed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A key is to be made in a token, and none is configured.
+    #[error("no token is configured, in which the key could be made")]
+    NoToken,
     /// The key cannot sign.
     #[error("signing failed")]
     Sign,

@@ -8,7 +8,9 @@ use rokko_dnssec::{Algorithm, PublicKey, Sign, SignError, ToSign};
 use rokko_wire::Name;
 
 use crate::private::KeyId;
+use crate::private::Material;
 use crate::software::{self, SoftwareKey};
+use crate::token::{Token, TokenError, TokenSigner};
 use crate::wrap::{self, Owner};
 use crate::{KeyError, MasterKey, PrivateKey};
 
@@ -85,6 +87,7 @@ impl StoredKey<'_> {
 pub struct KeyRing {
     master: MasterKey,
     options: KeyRingOptions,
+    token: Option<Arc<Token>>,
     open: Mutex<OpenKeys>,
 }
 
@@ -104,13 +107,41 @@ impl std::fmt::Debug for OpenKeys {
 /// A key that is open, and the wrapped octets that it came from: others mean another key.
 struct Open {
     wrapped: Box<[u8]>,
-    key: SoftwareKey,
+    key: OpenKey,
+}
+
+enum OpenKey {
+    Here(SoftwareKey),
+    InToken(TokenSigner),
+}
+
+impl OpenKey {
+    fn sign(&self, message: &[u8]) -> Result<Box<[u8]>, KeyError> {
+        match self {
+            Self::Here(key) => key.sign(message),
+            Self::InToken(key) => Ok(key.sign(message)?),
+        }
+    }
+
+    /// About how long one signature takes, in microseconds.
+    fn cost_us(&self) -> usize {
+        match self {
+            Self::Here(key) => key.cost_us(),
+            Self::InToken(_) => SPLIT_US,
+        }
+    }
 }
 
 impl KeyRing {
     /// A keyring with no key open.
     pub fn new(master: MasterKey, options: KeyRingOptions) -> Self {
-        Self { master, options, open: Mutex::default() }
+        Self { master, options, token: None, open: Mutex::default() }
+    }
+
+    /// The same with a token, for keys that are in it.
+    #[must_use]
+    pub fn with_token(self, token: Arc<Token>) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     /// The master key.
@@ -127,6 +158,36 @@ impl KeyRing {
         let (private, key) = software::generate(spec.algorithm, spec.rsa_bits)?;
         let public = PublicKey { flags: spec.flags, algorithm: spec.algorithm, key };
         self.wrap(KeyId::generate()?, zone, public, &private)
+    }
+
+    /// Makes a key for a zone in the token, which never gives it away. It is to be stored before anything that it signs.
+    ///
+    /// # Errors
+    ///
+    /// If there is no token, or it refuses.
+    pub fn generate_in_token(&self, zone: &Name, spec: &KeySpec) -> Result<NewKey, KeyError> {
+        let token = self.token.as_ref().ok_or(KeyError::NoToken)?;
+        let id = KeyId::generate()?;
+        let (key, octets) = token.generate(id, zone, spec.algorithm, spec.rsa_bits)?;
+        let public = PublicKey { flags: spec.flags, algorithm: spec.algorithm, key: octets.into() };
+        let private = PrivateKey { algorithm: spec.algorithm, material: Material::Token(key) };
+        self.wrap(id, zone, public, &private)
+    }
+
+    /// Deletes the private part of a key from the token, if it is in one. To be called when the store has forgotten it.
+    ///
+    /// # Errors
+    ///
+    /// If the key does not open, or the token refuses.
+    pub fn delete_from_token(&self, stored: &StoredKey<'_>) -> Result<(), KeyError> {
+        self.forget(stored.id);
+        match self.reveal(stored)?.material {
+            Material::Token(key) => {
+                let token = self.token.as_ref().ok_or_else(|| TokenError::NotConfigured(key.serial.clone()))?;
+                Ok(token.delete(&key)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes over a key from elsewhere, if its parts belong together.
@@ -199,7 +260,14 @@ impl KeyRing {
         if let Some(open) = self.find(stored) {
             return Ok(open);
         }
-        let key = SoftwareKey::new(&self.reveal(stored)?, stored.public)?;
+        let private = self.reveal(stored)?;
+        let key = match &private.material {
+            Material::Token(key) => {
+                let token = self.token.as_ref().ok_or_else(|| TokenError::NotConfigured(key.serial.clone()))?;
+                OpenKey::InToken(TokenSigner::new(token, key, stored.public.algorithm)?)
+            }
+            _ => OpenKey::Here(SoftwareKey::new(&private, stored.public)?),
+        };
         let open = Arc::new(Open { wrapped: stored.wrapped.into(), key });
         self.remember(stored.id, Arc::clone(&open));
         Ok(open)
@@ -287,7 +355,7 @@ impl Signers {
         inputs.iter().map(|(signer, message)| self.key(*signer)?.sign(message)).collect()
     }
 
-    fn key(&self, signer: usize) -> Result<&SoftwareKey, KeyError> {
+    fn key(&self, signer: usize) -> Result<&OpenKey, KeyError> {
         self.keys.get(signer).map(|open| &open.key).ok_or(KeyError::NoSigner(signer))
     }
 }
@@ -296,6 +364,17 @@ impl Signers {
 impl Sign for Signers {
     fn sign(&self, inputs: &[ToSign]) -> Result<Vec<Box<[u8]>>, SignError> {
         let inputs: Vec<(usize, &[u8])> = inputs.iter().map(|input| (input.signer, input.octets.as_slice())).collect();
-        self.sign_all(&inputs).map_err(|error| SignError(error.to_string()))
+        self.sign_all(&inputs).map_err(|error| SignError(in_one_line(&error)))
     }
+}
+
+/// An error and all its causes.
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

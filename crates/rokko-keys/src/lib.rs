@@ -6,6 +6,8 @@
 //! private   a private key in memory, for as long as it is needed
 //! software  signing with a key in this process
 //! bind      keys in BIND's format
+//! seal      keys for another site, encrypted for recipients;  shares: the master key for offline backup
+//! token     keys that hardware keeps (PKCS#11)
 //! keyring   makes, opens and remembers keys; signs with many threads
 //! ```
 //!
@@ -22,7 +24,10 @@ mod pkcs8;
 mod private;
 mod random;
 mod rsa;
+mod seal;
+mod shares;
 mod software;
+mod token;
 mod wrap;
 
 pub use bind::{BIND_FILE_MAX, BindError, BindKey, BindTimes};
@@ -31,4 +36,7 @@ pub use file::write_secret;
 pub use keyring::{KeyRing, KeyRingOptions, KeySpec, NewKey, Signers, StoredKey};
 pub use master::{MasterKey, MasterKeyError, MasterKeyId, MasterKeySource};
 pub use private::{KeyId, PrivateKey};
+pub use seal::{Identity, MovedKey, RECIPIENTS_MAX, Recipient, SealError, Sealer, open_seal};
+pub use shares::{Share, ShareError, combine, split};
+pub use token::{Token, TokenError, TokenOptions};
 pub use wrap::master_key_id_of;

@@ -124,6 +124,10 @@ impl MasterKey {
         Self { octets, id: MasterKeyId(id) }
     }
 
+    pub(crate) fn octets(&self) -> &[u8] {
+        self.octets.as_slice()
+    }
+
     /// What names it.
     pub fn id(&self) -> MasterKeyId {
         self.id

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{backup, change, config, failure, fleet, key, pop, record, up, zone};
+use crate::{backup, change, config, failure, fleet, key, keys, pop, record, up, zone};
 
 /// Host DNS zones: a server, its control plane and its command line in one.
 #[derive(Debug, Parser)]
@@ -57,6 +57,11 @@ pub(crate) enum Command {
     Key {
         #[command(subcommand)]
         command: key::KeyCommand,
+    },
+    /// Move, list and back up the keys that zones are signed with. API keys: `rokko key`.
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
     },
     /// Write a consistent copy of the store while the node goes on.
     Backup(backup::BackupArgs),

@@ -4,6 +4,7 @@
 //! args      what can be typed
 //! up        one node: store, control, catalog, answers, network and HTTP in one process
 //! client    HTTP to a running node;  zone, record, change, key, backup: the commands over it
+//! keys      signing keys, on the data folder
 //! config    the configuration file: reading, checking, reference
 //! output    all that goes to standard output;  failure: why a command did not work, and its exit code
 //! ```
@@ -16,6 +17,7 @@ mod config;
 mod failure;
 mod fleet;
 mod key;
+mod keys;
 mod output;
 mod pop;
 mod record;
@@ -58,6 +60,7 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, Failure> {
         Command::Change { command } => change::run(command, output),
         Command::Fleet { command } => fleet::run(command, output),
         Command::Key { command } => key::run(command, output),
+        Command::Keys { command } => keys::run(command, output),
         Command::Backup(args) => backup::run(&args, output),
         Command::Config { command } => config::command::run(command, output),
         Command::Completions { shell } => shell::completions(shell, output),

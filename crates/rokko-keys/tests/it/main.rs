@@ -4,3 +4,5 @@
 
 mod bind;
 mod keyring;
+mod moves;
+mod token;

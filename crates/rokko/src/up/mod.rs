@@ -20,7 +20,7 @@ pub(crate) mod notify;
 mod parents;
 mod secrets;
 pub(crate) mod signals;
-mod signing;
+pub(crate) mod signing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

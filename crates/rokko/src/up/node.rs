@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 
 /// The store's file in the data folder.
-const STORE_FILE: &str = "rokko.db";
+pub(crate) const STORE_FILE: &str = "rokko.db";
 
 /// A running node.
 pub(crate) struct Node {

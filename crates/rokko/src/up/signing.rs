@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 
 /// The master key's file in the data folder, if no other place is configured.
-const MASTER_KEY_FILE: &str = "master.key";
+pub(crate) const MASTER_KEY_FILE: &str = "master.key";
 
 /// Loads the master key, or makes one where there is none and none is missed.
 pub(crate) fn options(store: &dyn Store, config: &Config, data_dir: &Path) -> Result<DnssecOptions, Failure> {

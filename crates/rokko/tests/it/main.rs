@@ -11,6 +11,7 @@ mod fleet;
 mod flood;
 mod harness;
 mod key;
+mod keys;
 mod life;
 mod pop;
 mod realinput;
