@@ -1,8 +1,9 @@
 //! Measures signing a large zone: all of it in steps, then one record at a time.
 //!
-//! `cargo run --release -p rokko-dnssec --example sign_large -- [NAMES] [nsec|nsec3] [sign|count]`
+//! `cargo run --release -p rokko-dnssec --example sign_large -- [NAMES] [nsec|nsec3] [sign|count|judge]`
 //!
-//! With `count` signatures are not made but only counted, which leaves what the rest costs.
+//! With `count` signatures are not made but only counted, which leaves what the rest costs. With `judge` the whole zone is
+//! judged at the end, by one thread.
 
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement by hand, with clock and threads")]
 
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use rokko_dnssec::verify::{Terms, touched};
+use rokko_dnssec::verify::{Terms, touched, whole};
 use rokko_dnssec::{
     Algorithm, NSEC3PARAM_RDATA, Plan, PublicKey, Sign, SignError, Signer, Timing, ToSign, Walk, Wanted,
     conform_touched,
@@ -97,9 +98,10 @@ fn apply(zone: &Zone, edits: &[Edit]) -> Zone {
     zone.apply(&delta, zone.revision().next()).expect("a delta that fits").0
 }
 
-fn peak_memory_mb() -> u64 {
+/// Memory in use, `VmRSS`, or the most that there was, `VmHWM`.
+fn memory_mb(what: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).and_then(|line| line.split_whitespace().nth(1));
+    let line = status.lines().find(|line| line.starts_with(what)).and_then(|line| line.split_whitespace().nth(1));
     line.and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
@@ -125,7 +127,7 @@ fn main() {
     };
 
     let mut zone = apply(&zone(&apex, names), &[single(Rtype::DNSKEY, key.public().to_rdata())]);
-    println!("{names} names, {} RRsets, {} MB", zone.rrsets_count(), peak_memory_mb());
+    println!("{names} names, {} RRsets, {} MB", zone.rrsets_count(), memory_mb("VmRSS"));
 
     let start = Instant::now();
     let mut walk = Walk::new(&zone, &plan);
@@ -141,13 +143,14 @@ fn main() {
     }
     let (all, busy) = (start.elapsed(), key.busy.get());
     println!(
-        "signed in {:.1} s: {signatures} signatures {:.1} s, the rest of conforming {:.1} s, pages {:.1} s; longest step {} ms; peak {} MB",
+        "signed in {:.1} s: {signatures} signatures {:.1} s, the rest of conforming {:.1} s, pages {:.1} s; longest step {} ms; {} MB, at most {} MB",
         all.as_secs_f64(),
         busy.as_secs_f64(),
         (conforming.saturating_sub(busy)).as_secs_f64(),
         all.saturating_sub(conforming).as_secs_f64(),
         longest.as_millis(),
-        peak_memory_mb()
+        memory_mb("VmRSS"),
+        memory_mb("VmHWM")
     );
     if denial.nsec3.is_some() {
         let edit = single(Rtype::NSEC3PARAM, Box::from(NSEC3PARAM_RDATA));
@@ -164,6 +167,11 @@ fn main() {
     }
     println!("a walk over the signed zone, where nothing is due, in {:.1} s", start.elapsed().as_secs_f64());
 
+    if argument(2) == "judge" {
+        let start = Instant::now();
+        assert_eq!(whole(&zone, &Terms { now: NOW, ..Terms::default() }), []);
+        println!("the whole zone judged in {:.1} s", start.elapsed().as_secs_f64());
+    }
     one_by_one(&zone, &plan, &key, names);
 }
 
