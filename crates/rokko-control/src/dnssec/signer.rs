@@ -107,6 +107,7 @@ impl Signer {
         if let Some(clock) = &mut self.desk().clock {
             clock.accept();
         }
+        self.wake.notify_all();
     }
 
     pub(crate) fn stop(&self) {

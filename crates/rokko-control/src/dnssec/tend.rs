@@ -47,7 +47,6 @@ pub(super) fn tend(shared: &Arc<Shared>, options: &DnssecOptions, name: &Name) {
         Ok(None) | Err(TendError::Stopping | TendError::Control(ControlError::Stopping)) => {}
         Err(error) => {
             shared.signer.failures.fetch_add(1, Ordering::Relaxed);
-            eprintln!("DEBUG {error} {error:?}");
             tracing::error!(zone = %name, "signing does not go on: {error}");
             shared.signer.note(name, now_s + RETRY_S);
         }

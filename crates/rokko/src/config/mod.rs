@@ -85,7 +85,7 @@ pub(crate) struct DnssecConfig {
     /// Resolvers that find the servers of parent zones; empty: the system's.
     pub(crate) resolvers: Vec<SocketAddr>,
     /// Servers of parent zones that no resolver is asked for.
-    pub(crate) parents: BTreeMap<Name, Vec<SocketAddr>>,
+    pub(crate) parents: BTreeMap<rokko_wire::Name, Vec<SocketAddr>>,
     /// Policies by name.
     pub(crate) policies: BTreeMap<String, DnssecPolicy>,
 }

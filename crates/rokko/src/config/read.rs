@@ -1,5 +1,6 @@
 //! From the text of a configuration file to a checked configuration. Errors name file, line and column.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::Range;
