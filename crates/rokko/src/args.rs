@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{backup, change, config, failure, fleet, key, keys, pop, record, up, zone};
+use crate::{backup, change, config, dnssec, failure, fleet, key, keys, pop, record, up, zone};
 
 /// Host DNS zones: a server, its control plane and its command line in one.
 #[derive(Debug, Parser)]
@@ -52,6 +52,11 @@ pub(crate) enum Command {
     Fleet {
         #[command(subcommand)]
         command: fleet::FleetCommand,
+    },
+    /// See how zones are signed, sign them, replace their keys.
+    Dnssec {
+        #[command(subcommand)]
+        command: dnssec::DnssecCommand,
     },
     /// Make, list and revoke API keys.
     Key {

@@ -14,6 +14,7 @@ mod backup;
 mod change;
 mod client;
 mod config;
+mod dnssec;
 mod failure;
 mod fleet;
 mod key;
@@ -59,6 +60,7 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, Failure> {
         Command::Record { command } => record::run(command, output),
         Command::Change { command } => change::run(command, output),
         Command::Fleet { command } => fleet::run(command, output),
+        Command::Dnssec { command } => dnssec::run(command, output),
         Command::Key { command } => key::run(command, output),
         Command::Keys { command } => keys::run(command, output),
         Command::Backup(args) => backup::run(&args, output),

@@ -80,6 +80,12 @@ pub(crate) struct CreateArgs {
     nameservers: Vec<String>,
     #[command(flatten)]
     meta: MetaArgs,
+    /// Do not sign the zone, whatever the node's configuration says.
+    #[arg(long, conflicts_with = "dnssec_policy")]
+    unsigned: bool,
+    /// Sign the zone by this policy of the node's configuration.
+    #[arg(long, value_name = "NAME")]
+    dnssec_policy: Option<String>,
     /// Why, for the zone's history.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
@@ -132,6 +138,8 @@ pub(crate) fn create(args: CreateArgs, output: &mut Output) -> Result<ExitCode, 
         account: args.meta.account,
         soa_edit: args.meta.soa_edit.map(SoaEdit::from),
         nameservers: (!nameservers.is_empty()).then_some(nameservers),
+        dnssec: args.unsigned.then_some(false),
+        dnssec_policy: args.dnssec_policy,
         reason: reason(&args.reason),
         ..NewZone::default()
     };
