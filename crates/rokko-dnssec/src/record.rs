@@ -254,7 +254,7 @@ mod tests {
         let mut header = Vec::new();
         rrsig.append_header(&mut header);
         assert_eq!((rrsig.tag, rrsig.signature), (2642, &[0, 0, 0][..]));
-        let folded = from_text(Rtype::RRSIG, &text.to_lowercase(), None).unwrap();
+        let folded = from_text(Rtype::RRSIG, &text.replace("Example", "example"), None).unwrap();
         assert_eq!([&header, rrsig.signature].concat(), *folded);
         for len in 0..19 {
             assert_eq!(Rrsig::parse(&rdata[..len]), None);
