@@ -324,3 +324,38 @@ fn spread(apex: &[u8], owner: &[u8], is_small: bool) -> u32 {
     let mixed = (sum ^ sum >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     u32::try_from(mixed >> 32).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Timing;
+
+    #[test]
+    fn expirations_are_spread_evenly_over_names_and_zones() {
+        let day = 86_400;
+        let timing = Timing {
+            now: 4_294_000_000,
+            inception_before_s: 3600,
+            validity_s: 14 * day,
+            jitter_s: 2 * day,
+            refresh_before_s: 5 * day,
+        };
+        let names: Vec<Name> = (0..2_000).map(|index| format!("n{index}.example.").parse().unwrap()).collect();
+        for is_small in [false, true] {
+            let mut buckets = [0; 10];
+            for name in &names {
+                let (apex, owner) = if is_small { (name.as_bytes(), &[][..]) } else { (&b"\0"[..], name.as_bytes()) };
+                let expiration = timing.expiration(spread(apex, owner, is_small));
+                // The time is beyond 2^32 and compared as a serial number.
+                let remaining = u32::try_from(timing.remaining_s(expiration)).unwrap();
+                assert!(remaining > 12 * day && remaining <= 14 * day);
+                buckets[usize::try_from((remaining - 12 * day - 1) * 10 / (2 * day)).unwrap()] += 1;
+            }
+            assert!(buckets.iter().all(|count| (150..250).contains(count)), "{buckets:?}");
+        }
+        assert_eq!(spread(b"\0", b"\x01a\0", true), spread(b"\0", b"\x01b\0", true));
+        // Jitter never brings an expiration so near that the signature would have to be renewed at once.
+        let wide = Timing { jitter_s: u32::MAX, ..timing };
+        assert!(wide.remaining_s(wide.expiration(u32::MAX)) > i32::try_from(5 * day).unwrap());
+    }
+}
