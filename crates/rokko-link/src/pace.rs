@@ -1,7 +1,7 @@
 //! How fast a connection may send, which is for the system's congestion control to say.
 //!
 //! BBR, the default of some systems, measures the way anew every ten seconds by sending hardly anything for 200 ms or a round trip
-//! ("ProbeRTT"). For single changes that is a delay of a round trip and more, and they never fill the way anyway. For a
+//! (`ProbeRTT`). For single changes that is a delay of a round trip and more, and they never fill the way anyway. For a
 //! snapshot over a lossy way BBR is by far the best. So a connection goes by the system's default while there is much to be
 //! sent, and never by BBR otherwise.
 

@@ -49,8 +49,9 @@ pub(super) async fn one(
         _ => return Err(Failure::method_not_allowed()),
     }
     let (view, zone) = read(&state.control, move |control| Ok((control.dnssec(&who, &zone)?, zone))).await?;
-    let wanted = path.last().map(|(_, id)| id.clone()).unwrap_or_default();
-    let found = keys_of(&zone, view).into_iter().find(|key| key["id"].to_string() == wanted);
+    let wanted = path.last().and_then(|(_, id)| id.parse::<u16>().ok());
+    let wanted = wanted.ok_or_else(|| Failure::not_found("the zone has no such key"))?;
+    let found = keys_of(&zone, view).into_iter().find(|key| key["id"] == wanted);
     found.map(Json).ok_or_else(|| Failure::not_found("the zone has no such key"))
 }
 

@@ -1,12 +1,19 @@
 //! How a zone is signed, for people, and what people ask for.
 
-use rokko_dnssec::life::{self, Command, Explanation, KeyRecords, Outcome, State};
+use std::time::{Duration, Instant};
+
+use rokko_dnssec::life::{self, Command, Explanation, KeyRecords, Outcome, State, Wait};
 use rokko_model::{Dnssec, Expect, Permission, Request, SignStep};
 use rokko_wire::{Name, Rtype};
 
 use super::tend::Tending;
 use super::{DEFAULT_POLICY, DnssecOptions, gate};
 use crate::{Committed, Control, ControlError, Identity, Shared, ZoneView};
+
+/// How long whoever asks for a change of a zone's signing waits for its first step at most.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked whether it was taken.
+const SETTLE_STEP: Duration = Duration::from_millis(5);
 
 /// How a zone is signed.
 #[derive(Clone, Debug)]
@@ -25,6 +32,8 @@ pub struct DnssecView {
     pub expires_first: Option<u64>,
     /// Whether all of its contents are signed as planned.
     pub complete: bool,
+    /// Whether the signer has something to do for it right now.
+    pub is_about_to_move: bool,
 }
 
 impl Control {
@@ -44,6 +53,7 @@ impl Control {
             ds: dnssec.state.wanted_ds(name, policy),
             expires_first: expires_first(&view.zone, self.now().0 / 1000),
             complete: dnssec.done == dnssec.state.plan,
+            is_about_to_move: outcome.changed || outcome.waits.iter().any(|wait| matches!(wait, Wait::NewKey { .. })),
         }))
     }
 
@@ -86,7 +96,7 @@ impl Control {
         let step = SignStep::State(Some(Box::new(after)));
         let request = Request::Sign { zone: name.clone(), expect: Expect::Version(view.record.revision), step };
         let mut done = self.submit_wait(who, reason, vec![request])?;
-        self.0.signer.note(name, self.now().0 / 1000);
+        self.settle(who, name)?;
         done.pop().ok_or(ControlError::Stopping)
     }
 
@@ -100,6 +110,19 @@ impl Control {
     pub fn accept_clock(&self, who: &Identity) -> Result<(), ControlError> {
         who.scope.allows(Permission::Administer)?;
         self.0.signer.accept_clock(self.now().0 / 1000);
+        Ok(())
+    }
+
+    /// Gives the signer a moment for the first step, such as making keys, so that whoever asks next sees it.
+    fn settle(&self, who: &Identity, name: &Name) -> Result<(), ControlError> {
+        let end = Instant::now() + SETTLE_MAX;
+        while Instant::now() < end {
+            let Some(view) = self.dnssec(who, name)? else { return Ok(()) };
+            if view.complete && view.state.plan > 0 && !view.is_about_to_move {
+                return Ok(());
+            }
+            std::thread::sleep(SETTLE_STEP);
+        }
         Ok(())
     }
 

@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_once() {
         let (mut live, now) = (Live::default(), UnixMillis(10_000));
-        let mut acknowledged = |live: &mut Live, good| live.acknowledged("a", Revision(9), good, now, Revision(9), now);
+        let acknowledged = |live: &mut Live, good| live.acknowledged("a", Revision(9), good, now, Revision(9), now);
         assert!(!acknowledged(&mut live, Some(true)));
         for _ in 0..2 {
             assert!(acknowledged(&mut live, Some(false)));

@@ -134,7 +134,7 @@ impl Signed {
     fn follow_cds(&self) {
         let zone = self.zone();
         let Some(cds) = zone.rrset(&name(ZONE), Rtype::CDS) else { return };
-        let wanted: Vec<Box<[u8]>> = cds.rdatas().map(Into::into).filter(|cds: &Box<[u8]>| **cds != [0; 5]).collect();
+        let wanted: Vec<Box<[u8]>> = cds.rdatas().filter(|cds| *cds != [0; 5]).map(Into::into).collect();
         *self.parent.0.lock().unwrap() = wanted;
     }
 

@@ -166,7 +166,7 @@ pub(super) struct Maps {
 /// next check fails, R8 how far the headers go that were read.
 ///
 /// `spares`: look for marks, which takes a function that kernels have from 5.18 on. (Loads from a place that is worked out would do
-/// without, but take the capability CAP_PERFMON.)
+/// without, but take the capability `CAP_PERFMON`.)
 pub(super) fn assemble(maps: Maps, spares: bool) -> Vec<Instruction> {
     let mut asm = Assembler::default();
     let (pass, ipv4, ipv6, known) = (asm.label(), asm.label(), asm.label(), asm.label());

@@ -63,9 +63,7 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
             None
         }
     };
-    if let Err(error) = log.level.parse::<tracing_subscriber::filter::Targets>() {
-        wrong("log.level", format!("`{}` is not a level or a list of levels by module: {error}", log.level));
-    }
+    check_level(&log.level, wrong);
     let answer = answer_settings(&dns);
     let (cookie_secret_s, stop_grace_s) = (u64::from(dns.cookie_secret_hours) * 3600, u64::from(dns.stop_grace_s));
     let rate_entries = dns.rate.enabled.then_some(dns.rate.entries);
@@ -112,6 +110,12 @@ fn check(raw: Raw, dns_listen_is_default: bool, wrong: &mut dyn FnMut(&str, Stri
         pop: pop_config(pop, wrong),
         log_level: log.level,
         log_format: log.format,
+    }
+}
+
+fn check_level(level: &str, wrong: &mut dyn FnMut(&str, String)) {
+    if let Err(error) = level.parse::<tracing_subscriber::filter::Targets>() {
+        wrong("log.level", format!("`{level}` is not a level or a list of levels by module: {error}"));
     }
 }
 

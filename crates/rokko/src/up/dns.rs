@@ -142,13 +142,11 @@ impl Handler for DnsHandler {
             rokko_net::Transport::Tcp => Transport::Tcp,
         };
         let client = Client { addr: peer.addr.ip(), transport, now_ms: unix_ms };
-        match query.announced {
-            Some(index) => self.answerer.answer_ahead(index, &self.catalog, query.octets, &client, out),
-            None => {
-                self.catalog.refresh();
-                self.answerer.answer(&self.catalog, query.octets, &client, out)
-            }
+        if let Some(index) = query.announced {
+            return self.answerer.answer_ahead(index, &self.catalog, query.octets, &client, out);
         }
+        self.catalog.refresh();
+        self.answerer.answer(&self.catalog, query.octets, &client, out)
     }
 
     fn announce<'q>(&mut self, queries: impl Iterator<Item = (&'q [u8], IpAddr)>) {
