@@ -103,6 +103,12 @@ pub(crate) fn write_control(control: &Control, zones: Option<u64>, head: Option<
     counter("rokko_control_commits", "Revisions made", numbers.commits);
     counter("rokko_control_appends", "Appends to the store", numbers.appends);
     counter("rokko_control_appends_failed", "Appends that the store refused", numbers.appends_failed);
+    counter("rokko_dnssec_signatures", "Signatures made", numbers.signatures);
+    counter(
+        "rokko_dnssec_failures",
+        "How often a zone could not be signed or its keys not moved",
+        numbers.signing_failures,
+    );
     let seconds = Duration::from_micros(numbers.append_us).as_secs_f64();
     write_metric(out, "rokko_control_append_seconds", "Time spent in appends", "counter", &seconds.to_string());
     let mut gauge = |name: &str, help: &str, value: Option<u64>| {
@@ -112,6 +118,11 @@ pub(crate) fn write_control(control: &Control, zones: Option<u64>, head: Option<
     };
     gauge("rokko_control_queue_depth", "Change sets that wait", Some(numbers.queue_depth));
     gauge("rokko_zones", "Zones in the store", zones);
+    gauge(
+        "rokko_dnssec_first_expiration_seconds",
+        "When the first signature of all zones expires, in Unix time",
+        numbers.signatures_expire_first,
+    );
     gauge("rokko_revision", "The last durable revision", head);
     gauge("rokko_applied_revision", "The last revision that is answered", Some(control.applied().0));
     gauge(

@@ -160,7 +160,7 @@ impl Control {
 
     /// Numbers for monitoring.
     pub fn statistics(&self) -> Statistics {
-        self.0.counters.read(self.0.queue.len())
+        self.0.signer.numbers(self.0.counters.read(self.0.queue.len()))
     }
 }
 

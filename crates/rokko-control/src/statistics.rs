@@ -22,6 +22,12 @@ pub struct Statistics {
     pub append_us: u64,
     /// Change sets that wait now.
     pub queue_depth: u64,
+    /// Signatures made.
+    pub signatures: u64,
+    /// How often a zone could not be brought forward by the signer.
+    pub signing_failures: u64,
+    /// When the first signature of all zones expires, in Unix seconds, as the last sweep over them saw it.
+    pub signatures_expire_first: Option<u64>,
 }
 
 #[derive(Default)]
@@ -65,6 +71,7 @@ impl Counters {
             appends_failed: read(&self.appends_failed),
             append_us: read(&self.append_us),
             queue_depth: queue_depth as u64,
+            ..Statistics::default()
         }
     }
 }

@@ -43,16 +43,17 @@ pub(super) async fn one(
     ZonePath(zone): ZonePath,
     axum::extract::Path(path): axum::extract::Path<Vec<(String, String)>>,
 ) -> Result<Json<Value>, Failure> {
-    match method {
-        Method::GET | Method::HEAD => {}
-        Method::PUT | Method::DELETE => return Err(Failure::unprocessable(BY_POLICY)),
-        _ => return Err(Failure::method_not_allowed()),
+    if ![Method::GET, Method::HEAD, Method::PUT, Method::DELETE].contains(&method) {
+        return Err(Failure::method_not_allowed());
     }
     let (view, zone) = read(&state.control, move |control| Ok((control.dnssec(&who, &zone)?, zone))).await?;
     let wanted = path.last().and_then(|(_, id)| id.parse::<u16>().ok());
-    let wanted = wanted.ok_or_else(|| Failure::not_found("the zone has no such key"))?;
-    let found = keys_of(&zone, view).into_iter().find(|key| key["id"] == wanted);
-    found.map(Json).ok_or_else(|| Failure::not_found("the zone has no such key"))
+    let found = keys_of(&zone, view).into_iter().find(|key| wanted.is_some_and(|tag| key["id"] == tag));
+    let found = found.ok_or_else(|| Failure::not_found("the zone has no such key"))?;
+    if method == Method::PUT || method == Method::DELETE {
+        return Err(Failure::unprocessable(BY_POLICY));
+    }
+    Ok(Json(found))
 }
 
 /// The keys as PowerDNS shows them; the id is the key tag.

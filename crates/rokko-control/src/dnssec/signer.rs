@@ -13,7 +13,7 @@ use rokko_wire::Name;
 use super::agenda::Agenda;
 use super::vault::Remembered;
 use super::{DnssecOptions, tend};
-use crate::{ControlError, Shared};
+use crate::{ControlError, Shared, Statistics};
 
 /// How many zones the sweep looks at at once.
 const SWEEP_CHUNK: usize = 500;
@@ -27,6 +27,8 @@ const VIEWS_MAX: usize = 100_000;
 const LOOKS_MAX: usize = 100_000;
 /// How many parents are looked at at once.
 const LOOKERS: usize = 4;
+/// How often failures are logged, in seconds.
+const FAILURE_LOG_EVERY_S: u64 = 10;
 /// Where the time that the clock showed last is kept.
 const CLOCK_SETTING: &str = "dnssec-clock";
 /// How often it is kept.
@@ -41,8 +43,13 @@ pub(crate) struct Signer {
     stopping: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
     started: Instant,
-    pub(super) signatures: AtomicU64,
-    pub(super) failures: AtomicU64,
+    signatures: AtomicU64,
+    failures: AtomicU64,
+    /// The first expiration that this sweep has seen so far, and the one that the last sweep saw; `u64::MAX`: none.
+    expires: AtomicU64,
+    expires_before: AtomicU64,
+    /// When a failure was logged last, in seconds of the counter, and how many were not since.
+    failure_logged: Mutex<(u64, u64)>,
     pub(super) remembered: Remembered,
 }
 
@@ -66,6 +73,9 @@ impl Signer {
             started: Instant::now(),
             signatures: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            expires: AtomicU64::new(u64::MAX),
+            expires_before: AtomicU64::new(u64::MAX),
+            failure_logged: Mutex::default(),
             remembered: Remembered::default(),
         }
     }
@@ -126,6 +136,37 @@ impl Signer {
         self.signatures.fetch_add(signatures as u64, Ordering::Relaxed);
     }
 
+    /// Notes when the first signature of a zone expires, in Unix seconds.
+    pub(super) fn saw_expiration(&self, at: u64) {
+        self.expires.fetch_min(at, Ordering::Relaxed);
+    }
+
+    /// Counts and logs that a zone could not be brought forward. If many cannot, such as when a token is gone, the log has a
+    /// line each few seconds and not one for each.
+    pub(super) fn failed(&self, zone: &Name, why: &dyn std::fmt::Display) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let now_s = self.started.elapsed().as_secs();
+        let mut logged = self.failure_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last_s, held_back) = *logged;
+        if last_s > 0 && now_s < last_s + FAILURE_LOG_EVERY_S {
+            *logged = (last_s, held_back + 1);
+            return;
+        }
+        *logged = (now_s.max(1), 0);
+        drop(logged);
+        tracing::error!(%zone, also = held_back, "signing does not go on: {why}");
+    }
+
+    pub(crate) fn numbers(&self, others: Statistics) -> Statistics {
+        let expires = self.expires_before.load(Ordering::Relaxed).min(self.expires.load(Ordering::Relaxed));
+        Statistics {
+            signatures: self.signatures.load(Ordering::Relaxed),
+            signing_failures: self.failures.load(Ordering::Relaxed),
+            signatures_expire_first: (expires < u64::MAX).then_some(expires),
+            ..others
+        }
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -174,6 +215,10 @@ fn run(shared: &Arc<Shared>, options: &DnssecOptions) {
         }
         if Instant::now() >= sweep_at {
             sweep = sweep_on(shared, sweep.as_ref());
+            if sweep.is_none() {
+                let seen = signer.expires.swap(u64::MAX, Ordering::Relaxed);
+                signer.expires_before.store(seen, Ordering::Relaxed);
+            }
             sweep_at = Instant::now() + if sweep.is_some() { SWEEP_REST } else { SWEEP_PAUSE };
             continue;
         }

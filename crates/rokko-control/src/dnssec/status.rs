@@ -51,7 +51,7 @@ impl Control {
             explanation: life::explain(name, &outcome),
             records: dnssec.state.key_records(name, policy),
             ds: dnssec.state.wanted_ds(name, policy),
-            expires_first: expires_first(&view.zone, self.now().0 / 1000),
+            expires_first: super::tend::expires_first(&view.zone, self.now().0 / 1000),
             complete: dnssec.done == dnssec.state.plan,
             is_about_to_move: outcome.changed || outcome.waits.iter().any(|wait| matches!(wait, Wait::NewKey { .. })),
         }))
@@ -148,13 +148,4 @@ impl Shared {
             what: "this control plane was started without keys".to_owned(),
         })
     }
-}
-
-/// When the first signature of a zone expires.
-fn expires_first(zone: &rokko_zone::Zone, now: u64) -> Option<u64> {
-    let signatures = zone.rrsets().filter(|(_, rrset)| rrset.rtype() == Rtype::RRSIG);
-    let times = signatures.flat_map(|(_, rrset)| rrset.rdatas()).filter_map(super::tend::expiration);
-    // Serial numbers of seconds (RFC 4034 §3.1.5), read as the ones nearest to now.
-    let low = u32::try_from(now & u64::from(u32::MAX)).unwrap_or(0);
-    times.map(|at| now.saturating_add_signed(i64::from(at.wrapping_sub(low).cast_signed()))).min()
 }

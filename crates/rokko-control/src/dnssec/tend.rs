@@ -1,7 +1,6 @@
 //! Bringing one zone forward: a walk over what does not follow the plan, a step in the life of its keys.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rokko_dnssec::life::{self, DnssecPolicy, Facts, Outcome, Visible, Wait};
 use rokko_model::{Dnssec, Expect, Request, SignStep};
@@ -12,8 +11,10 @@ use super::vault::Vault;
 use super::{DnssecOptions, Hand};
 use crate::{Control, ControlError, Identity, Shared, ZoneView};
 
-/// How many owner names a part of a walk has: few enough that the writer is not held up.
+/// How many owner names a part of a walk has: few enough that the writer is held up for milliseconds only.
 const PART_NAMES: usize = 400;
+/// The same in a zone that validators know to be signed: there the writer verifies each signature.
+const PART_NAMES_VERIFIED: usize = 100;
 /// How many it has at least, when the zone changes all the time.
 const PART_NAMES_MIN: usize = 10;
 /// How many steps are taken for a zone before others have their turn.
@@ -46,8 +47,7 @@ pub(super) fn tend(shared: &Arc<Shared>, options: &DnssecOptions, name: &Name) {
         Ok(Some(at)) => shared.signer.note(name, at.max(now_s + SERVERS_WAIT_S)),
         Ok(None) | Err(TendError::Stopping | TendError::Control(ControlError::Stopping)) => {}
         Err(error) => {
-            shared.signer.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(zone = %name, "signing does not go on: {error}");
+            shared.signer.failed(name, &error);
             shared.signer.note(name, now_s + RETRY_S);
         }
     }
@@ -89,7 +89,12 @@ impl<'a> Tending<'a> {
     fn step(&self, view: &ZoneView, dnssec: &Dnssec, policy: &DnssecPolicy) -> Result<Next, TendError> {
         let hand = Hand::of(self.name, dnssec, policy, self.now_s());
         let mut after = dnssec.clone();
-        if dnssec.done < dnssec.state.plan || is_due(&view.zone, &hand.plan.timing) {
+        let expires = expires_first(&view.zone, self.now_s());
+        let is_due = expires.is_some_and(|at| at < self.now_s() + u64::from(policy.signatures.refresh_before_s));
+        if let Some(at) = expires {
+            self.shared.signer.saw_expiration(at);
+        }
+        if dnssec.done < dnssec.state.plan || is_due {
             self.walk(&view.zone, &hand)?;
             if dnssec.done < dnssec.state.plan {
                 after.done = dnssec.state.plan;
@@ -162,7 +167,8 @@ impl<'a> Tending<'a> {
     fn walk(&self, zone: &Zone, hand: &Hand) -> Result<(), TendError> {
         let vault = Vault::new(self.shared, self.options);
         let sign = vault.open(&hand.keys).map_err(rokko_dnssec::ConformError::from)?;
-        let (mut base, mut names) = (zone.clone(), PART_NAMES);
+        let mut names = if hand.is_secure { PART_NAMES_VERIFIED } else { PART_NAMES };
+        let mut base = zone.clone();
         let mut walk = rokko_dnssec::Walk::new(&base, &hand.plan);
         while !walk.is_done() {
             if self.shared.signer.is_stopping() {
@@ -233,16 +239,16 @@ fn max_ttl(zone: &Zone) -> u32 {
     zone.rrsets().map(|(_, rrset)| rrset.ttl().as_secs()).max().unwrap_or(0)
 }
 
-/// Whether a signature is to be made anew.
-fn is_due(zone: &Zone, timing: &rokko_dnssec::Timing) -> bool {
+/// When the first signature of a zone expires, in Unix seconds; `None`: it has none.
+pub(super) fn expires_first(zone: &Zone, now_s: u64) -> Option<u64> {
     let signatures = zone.rrsets().filter(|(_, rrset)| rrset.rtype() == Rtype::RRSIG);
-    signatures
-        .flat_map(|(_, rrset)| rrset.rdatas())
-        .filter_map(expiration)
-        .any(|at| i64::from(timing.remaining_s(at)) < i64::from(timing.refresh_before_s))
+    let times = signatures.flat_map(|(_, rrset)| rrset.rdatas()).filter_map(expiration);
+    // Serial numbers of seconds are read as the times nearest to now.
+    let low = super::hand::serial_time(now_s);
+    times.map(|at| now_s.saturating_add_signed(i64::from(at.wrapping_sub(low).cast_signed()))).min()
 }
 
 /// When a signature expires (RFC 4034 §3.1.5).
-pub(super) fn expiration(rdata: &[u8]) -> Option<u32> {
+fn expiration(rdata: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*rdata.get(8..)?.first_chunk()?))
 }
