@@ -88,6 +88,8 @@ pub struct KeyRing {
     master: MasterKey,
     options: KeyRingOptions,
     token: Option<Arc<Token>>,
+    /// Whether new keys are made in it.
+    in_token: bool,
     open: Mutex<OpenKeys>,
 }
 
@@ -135,7 +137,13 @@ impl OpenKey {
 impl KeyRing {
     /// A keyring with no key open.
     pub fn new(master: MasterKey, options: KeyRingOptions) -> Self {
-        Self { master, options, token: None, open: Mutex::default() }
+        Self { master, options, token: None, in_token: false, open: Mutex::default() }
+    }
+
+    /// The same, with new keys made in its token.
+    #[must_use]
+    pub fn making_keys_in_token(self) -> Self {
+        Self { in_token: true, ..self }
     }
 
     /// The same with a token, for keys that are in it.
@@ -149,12 +157,15 @@ impl KeyRing {
         &self.master
     }
 
-    /// Makes a key for a zone. It is to be stored before anything that it signs.
+    /// Makes a key for a zone, in the token if new keys are to be there. It is to be stored before anything that it signs.
     ///
     /// # Errors
     ///
-    /// If the system gives no random octets, or the size is not supported.
+    /// If the system gives no random octets, the size is not supported, or the token refuses.
     pub fn generate(&self, zone: &Name, spec: &KeySpec) -> Result<NewKey, KeyError> {
+        if self.in_token {
+            return self.generate_in_token(zone, spec);
+        }
         let (private, key) = software::generate(spec.algorithm, spec.rsa_bits)?;
         let public = PublicKey { flags: spec.flags, algorithm: spec.algorithm, key };
         self.wrap(KeyId::generate()?, zone, public, &private)

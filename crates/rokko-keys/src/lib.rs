@@ -32,7 +32,7 @@ mod wrap;
 
 pub use bind::{BIND_FILE_MAX, BindError, BindKey, BindTimes};
 pub use error::KeyError;
-pub use file::write_secret;
+pub use file::{read_secret, write_secret};
 pub use keyring::{KeyRing, KeyRingOptions, KeySpec, NewKey, Signers, StoredKey};
 pub use master::{MasterKey, MasterKeyError, MasterKeyId, MasterKeySource};
 pub use private::{KeyId, PrivateKey};

@@ -77,6 +77,9 @@ impl<'a> Vault<'a> {
 
     /// Deletes a key for good. A failure leaves it where it is, wrapped.
     pub(crate) fn delete(&self, zone: &Name, id: KeyId) {
+        if let Err(error) = self.delete_from_token(id) {
+            tracing::warn!(%zone, key = %id, "a key that is not needed any more is left in its token: {error}");
+        }
         let audit = vec![self.audit(KeyAction::Delete, zone, id)];
         let change = KeyChange { put: Vec::new(), delete: vec![SigningKeyId(id.0)], audit };
         if let Err(error) = self.shared.store.change_signing_keys(&change) {
@@ -84,6 +87,13 @@ impl<'a> Vault<'a> {
         }
         self.options.keys.forget(rokko_keys::KeyId(id.0));
         self.shared.signer.remembered.lock().remove(&id);
+    }
+
+    fn delete_from_token(&self, id: KeyId) -> Result<(), SignError> {
+        let key = self.find(id)?;
+        let public = public(&key)?;
+        let stored = StoredKey { id: rokko_keys::KeyId(id.0), zone: &key.zone, public: &public, wrapped: &key.wrapped };
+        self.options.keys.delete_from_token(&stored).map_err(|error| SignError(error.to_string()))
     }
 
     /// Opens keys of a zone.

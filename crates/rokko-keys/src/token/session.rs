@@ -5,7 +5,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
@@ -25,6 +25,8 @@ struct State {
     /// Rises each time that the token was looked for: sessions and handles of before mean nothing any more.
     generation: u64,
     place: Option<Place>,
+    /// The PIN was refused. It is not tried again: a token locks itself after a few tries.
+    pin_refused: bool,
     idle: Vec<Session>,
     in_use: usize,
 }
@@ -55,12 +57,21 @@ impl Token {
     ///
     /// If one of these fails.
     pub fn open(options: TokenOptions) -> Result<Self, TokenError> {
+        let token = Self::load(options)?;
+        token.serial()?;
+        Ok(token)
+    }
+
+    /// Loads the library. The token may come later: each use looks for it until it is there.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such library.
+    pub fn load(options: TokenOptions) -> Result<Self, TokenError> {
         let library = Pkcs11::new(&options.library)
             .map_err(|error| TokenError::Library { path: options.library.clone(), source: Box::new(error) })?;
-        let state = State { generation: 0, place: None, idle: Vec::new(), in_use: 0 };
-        let token = Self { options, library, state: Mutex::new(state), returned: Condvar::new() };
-        token.with(|_| Ok(()))?;
-        Ok(token)
+        let state = State { generation: 0, place: None, pin_refused: false, idle: Vec::new(), in_use: 0 };
+        Ok(Self { options, library, state: Mutex::new(state), returned: Condvar::new() })
     }
 
     /// The serial number of the token, if it is there.
@@ -116,6 +127,10 @@ impl Token {
         while state.in_use >= self.options.sessions_max.max(1) {
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if state.pin_refused {
+            let source = Box::new(Error::Pkcs11(RvError::PinIncorrect, Function::Login));
+            return Err(TokenError::Login { token: self.name(), source });
+        }
         if state.place.is_none() {
             state.place = Some(self.find()?);
         }
@@ -125,6 +140,7 @@ impl Token {
                 Ok(session) => session,
                 Err(error) => {
                     state.place = None;
+                    state.pin_refused = is_wrong_pin(&error);
                     return Err(error);
                 }
             },
@@ -196,6 +212,16 @@ fn is_gone(error: &TokenError) -> bool {
             | RvError::KeyHandleInvalid
             | RvError::ObjectHandleInvalid
             | RvError::CryptokiNotInitialized
+    )
+}
+
+/// Whether the token knows the PIN not to be right, as opposed to being unable to say.
+fn is_wrong_pin(error: &TokenError) -> bool {
+    let TokenError::Login { source, .. } = error else { return false };
+    let Error::Pkcs11(error, _) = &**source else { return false };
+    matches!(
+        error,
+        RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange | RvError::PinExpired | RvError::PinLocked
     )
 }
 

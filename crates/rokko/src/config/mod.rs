@@ -82,12 +82,29 @@ pub(crate) struct DnssecConfig {
     pub(crate) sign_new_zones: bool,
     /// Where the master key comes from; `None`: a file in the data folder.
     pub(crate) master_key: Option<MasterKeySource>,
+    /// A hardware token that keeps keys.
+    pub(crate) token: Option<TokenConfig>,
     /// Resolvers that find the servers of parent zones; empty: the system's.
     pub(crate) resolvers: Vec<SocketAddr>,
     /// Servers of parent zones that no resolver is asked for.
     pub(crate) parents: BTreeMap<rokko_wire::Name, Vec<SocketAddr>>,
     /// Policies by name.
     pub(crate) policies: BTreeMap<String, DnssecPolicy>,
+}
+
+/// A hardware token that keeps keys.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TokenConfig {
+    /// The library of its maker.
+    pub(crate) library: PathBuf,
+    /// Its label or serial number.
+    pub(crate) name: String,
+    /// The file with its user's PIN.
+    pub(crate) pin_file: PathBuf,
+    /// The most sessions at once.
+    pub(crate) sessions_max: usize,
+    /// Whether new keys are made in it.
+    pub(crate) new_keys: bool,
 }
 
 /// A point of presence.

@@ -341,6 +341,8 @@ pub(crate) struct Dnssec {
     /// A systemd credential (`LoadCredential=`, `LoadCredentialEncrypted=`) with the master key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) master_key_credential: Option<String>,
+    /// A hardware token (PKCS#11) that keeps signing keys. Without `library` there is none.
+    pub(crate) token: RawToken,
     /// Resolvers that find the servers of parent zones, each as an address with or without port; empty: those of
     /// `/etc/resolv.conf`.
     pub(crate) resolvers: Vec<String>,
@@ -358,10 +360,35 @@ impl Default for Dnssec {
             master_key_file: None,
             master_key_variable: None,
             master_key_credential: None,
+            token: RawToken::default(),
             resolvers: Vec::new(),
             parents: BTreeMap::new(),
             policies: BTreeMap::new(),
         }
+    }
+}
+
+/// A hardware token that keeps signing keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawToken {
+    /// The library of the token's maker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) library: Option<PathBuf>,
+    /// The token's label or serial number.
+    pub(crate) name: String,
+    /// A file with the PIN of the token's user, which only its owner may read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pin_file: Option<PathBuf>,
+    /// The most sessions at once, 1 to 64: so many threads sign beside each other.
+    pub(crate) sessions_max: usize,
+    /// Whether new keys are made in the token. Keys that are in it or in the store stay where they are.
+    pub(crate) new_keys: bool,
+}
+
+impl Default for RawToken {
+    fn default() -> Self {
+        Self { library: None, name: String::new(), pin_file: None, sessions_max: 4, new_keys: true }
     }
 }
 

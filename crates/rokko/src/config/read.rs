@@ -14,7 +14,7 @@ use rokko_keys::MasterKeySource;
 use toml::de::DeTable;
 
 use super::raw::Raw;
-use super::{Config, DnssecConfig, PopConfig, TlsFiles};
+use super::{Config, DnssecConfig, PopConfig, TlsFiles, TokenConfig};
 use crate::failure::Failure;
 
 /// Reads and checks a file; `None` gives the defaults.
@@ -147,7 +147,22 @@ fn dnssec_config(dnssec: super::raw::Dnssec, wrong: &mut dyn FnMut(&str, String)
             Err(error) => wrong(&field, format!("this is not a name: {error}")),
         }
     }
-    DnssecConfig { sign_new_zones: dnssec.sign_new_zones, master_key, resolvers, parents, policies }
+    let token = token_config(dnssec.token, wrong);
+    DnssecConfig { sign_new_zones: dnssec.sign_new_zones, master_key, token, resolvers, parents, policies }
+}
+
+fn token_config(token: super::raw::RawToken, wrong: &mut dyn FnMut(&str, String)) -> Option<TokenConfig> {
+    let library = token.library?;
+    within(wrong, "dnssec.token.sessions_max", token.sessions_max, 1, 64);
+    if token.name.is_empty() {
+        wrong("dnssec.token.name", "name the token by its label or its serial number".to_owned());
+    }
+    let Some(pin_file) = token.pin_file else {
+        wrong("dnssec.token.pin_file", "name the file with the PIN of the token's user".to_owned());
+        return None;
+    };
+    let (sessions_max, new_keys) = (token.sessions_max, token.new_keys);
+    Some(TokenConfig { library, name: token.name, pin_file, sessions_max, new_keys })
 }
 
 /// Addresses of name servers, on port 53 if they name none.

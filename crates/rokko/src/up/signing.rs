@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rokko_control::dnssec::DnssecOptions;
-use rokko_keys::{KeyRing, KeyRingOptions, MasterKey, MasterKeySource, master_key_id_of};
+use rokko_keys::{
+    KeyRing, KeyRingOptions, MasterKey, MasterKeySource, Token, TokenOptions, master_key_id_of, read_secret,
+};
 use rokko_store::Store;
 
 use super::chain;
 use super::parents::Looker;
-use crate::config::Config;
+use crate::config::{Config, TokenConfig};
 use crate::failure::Failure;
 
 /// The master key's file in the data folder, if no other place is configured.
@@ -42,10 +44,33 @@ pub(crate) fn options(store: &dyn Store, config: &Config, data_dir: &Path) -> Re
             )));
         }
     }
+    let keys = KeyRing::new(master, KeyRingOptions::default());
+    let keys = match &config.dnssec.token {
+        Some(token) => with_token(keys, token)?,
+        None => keys,
+    };
     Ok(DnssecOptions {
         policies: config.dnssec.policies.clone(),
         sign_new_zones: config.dnssec.sign_new_zones,
-        keys: Arc::new(KeyRing::new(master, KeyRingOptions::default())),
+        keys: Arc::new(keys),
         parents: Arc::new(Looker::new(&config.dnssec)),
     })
+}
+
+/// A keyring with the token that is configured. The token itself may come later.
+fn with_token(keys: KeyRing, config: &TokenConfig) -> Result<KeyRing, Failure> {
+    let pin = read_secret(&config.pin_file)
+        .map_err(|error| Failure::failed(format!("cannot read the PIN in {}: {error}", config.pin_file.display())))?;
+    let options = TokenOptions {
+        library: config.library.clone(),
+        token: config.name.clone(),
+        pin: pin.trim_end().to_owned().into(),
+        sessions_max: config.sessions_max,
+    };
+    let token = Token::load(options).map_err(|error| Failure::failed(chain(&error)))?;
+    if let Err(error) = token.serial() {
+        tracing::error!("keys in the token cannot sign until it is there: {}", chain(&error));
+    }
+    let keys = keys.with_token(Arc::new(token));
+    Ok(if config.new_keys { keys.making_keys_in_token() } else { keys })
 }
