@@ -115,10 +115,10 @@ fn knot_takes_keys_from_here() {
         let file = format!("{stem}.key");
         run("keymgr", folder.path(), &["-D", &store, "example.com.", "import-bind", &file]);
         let listed = run("keymgr", folder.path(), &["-D", &store, "example.com.", "list"]);
-        let tag = stem.rsplit('+').next().unwrap();
+        // File names have five digits, and Knot shows no zeros in front.
+        let tag = stem.rsplit('+').next().unwrap().trim_start_matches('0');
         assert!(listed.contains(tag), "{listed}");
-        let record =
-            run("keymgr", folder.path(), &["-D", &store, "example.com.", "dnskey", tag.trim_start_matches('0')]);
+        let record = run("keymgr", folder.path(), &["-D", &store, "example.com.", "dnskey", tag]);
         let key_file = std::fs::read_to_string(folder.path().join(file)).unwrap();
         let key = lines(&key_file)[0].rsplit(' ').next().unwrap().to_owned();
         assert!(record.replace(' ', "").contains(&key), "{record}");
