@@ -69,9 +69,9 @@ pub(super) fn start_pop(bench: &Bench, data: &Path, place: &Place, token: Option
     Server::spawn("Rokko, PoP", command, data, place)
 }
 
-/// One thread of each kind, and no limit on what one client does over TCP.
+/// One thread of each kind, no limit on what one client does over TCP, and zones as their sets have them: unsigned.
 const CONFIGURATION: &str = "[log]\nlevel = \"warn\"\n[dns]\nthreads = 1\n[dns.tcp]\nthreads = 1\n\
-                             connections_per_client_max = 4000\n";
+                             connections_per_client_max = 4000\n[dnssec]\nsign_new_zones = false\n";
 
 /// Rate limits as they come, for loopback addresses too.
 const LIMITS_USUAL: &str = "[dns.rate]\nexempt = []\n";

@@ -17,6 +17,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The administrator's key of the nodes that tests start.
 pub(crate) const KEY: &str = "a-key-that-only-tests-know";
 
+/// The configuration of nodes that are given none: their new zones are not signed.
+const UNSIGNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/unsigned.toml");
+
 /// A running node on free loopback ports.
 pub(crate) struct Node {
     child: Child,
@@ -35,10 +38,17 @@ impl Node {
 
     /// Starts a node with more arguments, and with or without `ROKKO_API_KEY`.
     pub(crate) fn start_with(data_dir: &Path, arguments: &[&str], key: Option<&str>) -> Self {
-        let mut command = rokko();
+        Self::start_by(rokko(), data_dir, arguments, key)
+    }
+
+    /// The same by a command made by [`rokko`], which may have more in its environment.
+    pub(crate) fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str], key: Option<&str>) -> Self {
         command.args(["up", "--output", "json", "--dns-listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
         if !arguments.contains(&"--api-listen") {
             command.args(["--api-listen", "127.0.0.1:0"]);
+        }
+        if !arguments.contains(&"--config") {
+            command.args(["--config", UNSIGNED]);
         }
         command.args(arguments);
         if let Some(key) = key {

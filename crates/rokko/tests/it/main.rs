@@ -7,6 +7,7 @@ mod check;
 mod clients;
 mod config;
 mod differential;
+mod dnssec;
 mod fleet;
 mod flood;
 mod harness;

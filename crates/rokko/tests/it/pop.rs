@@ -15,15 +15,15 @@ use crate::harness::{A, KEY, Node, PATIENCE, Ran, ask_udp, follow, rokko};
 const SERVFAIL: u8 = 2;
 
 /// A running PoP.
-struct Pop {
-    child: Child,
+pub(crate) struct Pop {
+    pub(crate) child: Child,
     log: Mutex<Receiver<String>>,
     ready: Value,
-    dns: SocketAddr,
+    pub(crate) dns: SocketAddr,
 }
 
 impl Pop {
-    fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(data_dir: &Path, arguments: &[&str]) -> Self {
         let mut command = rokko();
         command.args(["pop", "--output", "json", "--dns-listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(data_dir).args(arguments);
@@ -38,7 +38,7 @@ impl Pop {
         Self { child, log: Mutex::new(log), ready, dns }
     }
 
-    fn addresses(&self, name: &str) -> Vec<String> {
+    pub(crate) fn addresses(&self, name: &str) -> Vec<String> {
         ask_udp(self.dns, name, A).addresses()
     }
 
@@ -84,7 +84,7 @@ fn control(data_dir: &Path) -> Node {
     Node::start_with(data_dir, &["--fleet-listen", "127.0.0.1:0"], Some(KEY))
 }
 
-fn token(node: &Node, name: &str, more: &[&str]) -> String {
+pub(crate) fn token(node: &Node, name: &str, more: &[&str]) -> String {
     node.run(&[&["fleet", "token", "--name", name], more].concat()).ok().trim().to_owned()
 }
 
@@ -117,7 +117,7 @@ fn until_seen(node: &Node, name: &str, key: &str, value: &Value) {
     }
 }
 
-fn in_sync(node: &Node, revision: &str) -> Value {
+pub(crate) fn in_sync(node: &Node, revision: &str) -> Value {
     node.run(&["change", "wait", revision, "--timeout", "60s", "--output", "json"]).json()
 }
 

@@ -31,6 +31,8 @@ const PROGRAMS: &[Program] = &[
     ("ldns-signzone", "ldnsutils"),
     ("ldns-verify-zone", "ldnsutils"),
     ("softhsm2-util", "softhsm2"),
+    ("unbound", "unbound"),
+    ("faketime", "faketime"),
     ("age", "age"),
     ("age-keygen", "age"),
     ("lego", "lego"),

@@ -17,4 +17,4 @@ pub(crate) mod pdns;
 pub(crate) mod program;
 pub(crate) mod python;
 mod signed;
-mod validate;
+pub(crate) mod validate;

@@ -29,7 +29,8 @@ impl Pdns {
         self.request(method, &format!("api/v1/servers/localhost/{path}"), body)
     }
 
-    fn request(&self, method: &str, path: &str, body: &Value) -> Called {
+    /// A call by its whole path.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &Value) -> Called {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}/{path}", self.api));
         let request = request.header("X-API-Key", KEY).header("Content-Type", "application/json");
         let text = if body.is_null() { String::new() } else { body.to_string() };

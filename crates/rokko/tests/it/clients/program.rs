@@ -23,7 +23,10 @@ pub(crate) const DELV: Program = Program { name: "delv", package: "bind9-dnsutil
 pub(crate) const DIG: Program = Program { name: "dig", package: "bind9-dnsutils" };
 pub(crate) const DNSSEC_KEYGEN: Program = Program { name: "dnssec-keygen", package: "bind9-utils" };
 pub(crate) const DNSSEC_SIGNZONE: Program = Program { name: "dnssec-signzone", package: "bind9-utils" };
+pub(crate) const DNSSEC_VERIFY: Program = Program { name: "dnssec-verify", package: "bind9-utils" };
 pub(crate) const KDIG: Program = Program { name: "kdig", package: "knot-dnsutils" };
+pub(crate) const KZONECHECK: Program = Program { name: "kzonecheck", package: "knot-dnssecutils" };
+pub(crate) const LDNS_VERIFY_ZONE: Program = Program { name: "ldns-verify-zone", package: "ldnsutils" };
 pub(crate) const LEGO: Program = Program { name: "lego", package: "lego" };
 pub(crate) const NSUPDATE: Program = Program { name: "nsupdate", package: "bind9-dnsutils" };
 pub(crate) const OPENSSL: Program = Program { name: "openssl", package: "openssl" };
@@ -31,6 +34,11 @@ pub(crate) const PEBBLE: Program = Program { name: "pebble", package: "pebble" }
 pub(crate) const XZ: Program = Program { name: "xz", package: "xz-utils" };
 
 impl Program {
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The program with an environment that knows no proxy, no resolver and no configuration of a user.
     pub(crate) fn command(&self, home: &Path) -> Command {
         command(self.name, home)

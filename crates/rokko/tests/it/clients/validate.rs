@@ -8,7 +8,7 @@ use crate::harness::Node;
 
 /// What a validator makes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     /// Signed, and the signature is good.
     Secure,
     /// Proved not to be there.
@@ -70,13 +70,13 @@ fn check(denial: Denial) {
     let (data, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let node = Node::start(data.path());
     let key = host(&node, work.path(), denial);
-    write_anchor(work.path(), &key);
+    write_anchor(work.path(), APEX, &key);
     let mut wrong = Vec::new();
     for &(below, rtype, verdict, text) in ANSWERS {
         // A span that opts out proves no absence of the name itself, which is what a wildcard needs (RFC 5155 §9.2).
         let opts_out = denial == Denial::Nsec3OptOut && text == WILDCARD;
         let verdict = if opts_out { Insecure } else { verdict };
-        let said = validated(&node, work.path(), &format!("{below}{APEX}"), rtype);
+        let said = validated(&node, work.path(), APEX, &format!("{below}{APEX}"), rtype);
         if said.as_ref().map(|(verdict, _)| *verdict) != Some(verdict)
             || !said.as_ref().is_some_and(|(_, out)| out.contains(text))
         {
@@ -87,22 +87,23 @@ fn check(denial: Denial) {
 
     // The same answers under another key: what says valid above can say otherwise.
     let other = key.rsplit_once(' ').unwrap().0.to_owned() + " " + &"A".repeat(86) + "==";
-    write_anchor(work.path(), &other);
-    assert_eq!(validated(&node, work.path(), &format!("www.{APEX}"), "A"), None);
+    write_anchor(work.path(), APEX, &other);
+    assert_eq!(validated(&node, work.path(), APEX, &format!("www.{APEX}"), "A"), None);
     node.stop();
 }
 
-fn write_anchor(folder: &Path, key: &str) {
+/// Makes a key, as `FLAGS 3 ALG KEY`, the one that `delv` trusts for the zone.
+pub(crate) fn write_anchor(folder: &Path, apex: &str, key: &str) {
     let words: Vec<&str> = key.splitn(4, ' ').collect();
     let octets: String = words[3].split_whitespace().collect();
     let text =
-        format!("trust-anchors {{ {APEX}. static-key {} {} {} \"{octets}\"; }};\n", words[0], words[1], words[2]);
+        format!("trust-anchors {{ {apex}. static-key {} {} {} \"{octets}\"; }};\n", words[0], words[1], words[2]);
     std::fs::write(folder.join("anchor"), text).unwrap();
 }
 
-/// `None` if the answer is bogus.
-fn validated(node: &Node, folder: &Path, name: &str, rtype: &str) -> Option<(Verdict, String)> {
-    let root = format!("+root={APEX}");
+/// What `delv` makes of the answer of a node; `None` if it is bogus.
+pub(crate) fn validated(node: &Node, folder: &Path, apex: &str, name: &str, rtype: &str) -> Option<(Verdict, String)> {
+    let root = format!("+root={apex}");
     let options = [&at(node.dns)[..], &["-a", "anchor", &root, name, rtype].map(str::to_owned)].concat();
     let ran = DELV.run(folder, &options);
     let said = ran.out + &ran.err;
