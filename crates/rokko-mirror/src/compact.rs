@@ -30,12 +30,20 @@ impl Mirror {
         if state.set.is_none() || state.position.revision.0 == 0 || state.is_compacting {
             return false;
         }
-        let (revision, octets) =
-            state.snapshots.last().map_or((Revision(0), 0), |file| (file.header.revision, file.header.octets));
-        let log = self.log.octets_after(revision);
+        let octets = state.snapshots.last().map_or(0, |file| file.header.octets);
+        let log = self.log_octets_in(&state);
         // Made while zones were missing, it can't be sent; now it could be better.
         let is_mended = state.snapshots.last().is_some_and(|file| !file.header.is_whole()) && state.position.matches();
         is_mended || state.is_stale || state.end == End::Gap || log > self.options.compaction_octets_min.max(octets / 4)
+    }
+
+    /// How many octets of log a start has to apply.
+    pub fn log_octets(&self) -> u64 {
+        self.log_octets_in(&self.state())
+    }
+
+    fn log_octets_in(&self, state: &State) -> u64 {
+        self.log.octets_after(state.snapshots.last().map_or(Revision(0), |file| file.header.revision))
     }
 
     /// Begins a compaction at the revision that is served now, and a new log segment with it. `None` while there is one

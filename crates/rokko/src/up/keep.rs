@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rokko_mirror::{Durability, Folder, Mirror, OpenReport, Options};
 use rokko_zone::Catalog;
@@ -17,6 +17,13 @@ use crate::failure::Failure;
 const FOLDER: &str = "mirror";
 /// A log of so many octets is applied in well under a second at a start.
 const COMPACTION_OCTETS_MIN: u64 = 16 << 20;
+/// A log of so many octets takes seconds to apply at a start. It is made short when there is little to do, also beside a snapshot
+/// that is many times larger.
+const QUIET_OCTETS: u64 = 64 << 20;
+/// There is little to do while the log grows by less than this in [`QUIET_TIME`].
+const QUIET_GROWTH_OCTETS: u64 = 16 << 20;
+/// Over how long the growth is measured.
+const QUIET_TIME: Duration = Duration::from_secs(60);
 /// How often it is looked whether the log has become long.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How many octets of a new snapshot are written before the thread looks whether it has to stop.
@@ -76,10 +83,11 @@ impl Compactor {
         let wanted = Wanted::default();
         let asked = wanted.clone();
         let work = move || {
-            let mut wait = LOOK_EVERY;
+            let (mut wait, mut growth) = (LOOK_EVERY, Growth::new());
             while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 wait = LOOK_EVERY;
-                if !asked.0.swap(false, Ordering::Relaxed) && !mirror.wants_compaction() {
+                let is_wanted = asked.0.swap(false, Ordering::Relaxed) || mirror.wants_compaction();
+                if !is_wanted && !growth.is_quiet(&mirror) {
                     continue;
                 }
                 if let Err(error) = compact(&mirror, || stopped.try_recv().is_ok()) {
@@ -102,6 +110,28 @@ impl Compactor {
         // The thread is gone only if it panicked, and that was reported.
         let _ = self.stop.send(());
         let _ = self.thread.join();
+    }
+}
+
+/// How fast the log grows.
+struct Growth {
+    since: Instant,
+    octets: u64,
+}
+
+impl Growth {
+    fn new() -> Self {
+        Self { since: Instant::now(), octets: u64::MAX }
+    }
+
+    /// Whether the log is long, and has hardly grown of late. Looked at once in a while.
+    fn is_quiet(&mut self, mirror: &Mirror) -> bool {
+        if self.since.elapsed() < QUIET_TIME {
+            return false;
+        }
+        let (before, now) = (self.octets, mirror.log_octets());
+        *self = Self { since: Instant::now(), octets: now };
+        now > QUIET_OCTETS && before != u64::MAX && now.saturating_sub(before) < QUIET_GROWTH_OCTETS
     }
 }
 
