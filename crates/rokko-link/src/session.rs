@@ -116,7 +116,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         if received.is_err() {
             self.take_events();
         }
-        received
+        // What the server said last explains why it closed the connection.
+        if self.ended.is_some() { Ok(()) } else { received }
     }
 
     fn receive(&mut self, message: &[u8]) {
