@@ -167,3 +167,14 @@ fn first_message(findings: &[Finding]) -> String {
     let rtype = first.rtype.map_or_else(String::new, |rtype| format!(" {rtype}"));
     format!("{}{rtype}: {}", first.owner, first.message)
 }
+
+/// An error and all its causes in one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}

@@ -1,5 +1,6 @@
 //! From a request to a commit: authorise, resolve, number, check.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use rokko_dnssec::Conformed;
@@ -29,6 +30,8 @@ pub(crate) struct Planner<'a> {
     /// What zones are after the commits so far; `None`: deleted.
     zones: HashMap<Name, Option<Zone>>,
     metas: HashMap<Name, ZoneMeta>,
+    /// The metadata that was read last, as the store has it.
+    meta_read: RefCell<Option<(Name, ZoneMeta)>>,
     /// The digest of all zones after the commits so far.
     digest: Digest,
     /// About how many octets the changes of the commits have.
@@ -86,6 +89,7 @@ impl<'a> Planner<'a> {
             octets: 0,
             octets_max: 0,
             keys: Vec::new(),
+            meta_read: RefCell::default(),
         })
     }
 
@@ -316,7 +320,13 @@ impl<'a> Planner<'a> {
         if let Some(meta) = self.metas.get(name) {
             return Ok(meta.clone());
         }
-        Ok(self.shared.store.zone(name)?.map(|record| record.meta).unwrap_or_default())
+        // Nobody but this thread changes it, and one request asks several times.
+        if let Some((_, meta)) = self.meta_read.borrow().as_ref().filter(|(zone, _)| zone == name) {
+            return Ok(meta.clone());
+        }
+        let meta = self.shared.store.zone(name)?.map(|record| record.meta).unwrap_or_default();
+        self.meta_read.replace(Some((name.clone(), meta.clone())));
+        Ok(meta)
     }
 
     /// How the zone is signed, if it is.

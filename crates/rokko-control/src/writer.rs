@@ -12,6 +12,7 @@ use rokko_store::{Commit, StoreError};
 use rokko_wire::Name;
 use rokko_zone::{Digest, Revision, Zone};
 
+use crate::error::describe;
 use crate::plan::{Planned, Planner};
 use crate::{Committed, ControlError, Identity, Shared, dnssec, road};
 
@@ -209,16 +210,6 @@ fn refuse_all(shared: &Shared, jobs: impl Iterator<Item = Done>, error: &StoreEr
         shared.counters.count_job(false);
         done(Err(ControlError::Store(repeat(error))));
     }
-}
-
-fn describe(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }
 
 /// The same error once more, for each of those who wait for one append.

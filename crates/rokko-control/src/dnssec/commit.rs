@@ -11,6 +11,7 @@ use super::vault::Vault;
 use super::{DEFAULT_POLICY, DnssecOptions, Hand, keep_own_rrsets};
 use crate::ControlError;
 use crate::contents::move_serial_of_signed;
+use crate::error::describe;
 use crate::plan::{Planner, Step, edit_error};
 
 /// A zone of so many RRsets at most is signed at once; a larger one in parts, so that other changes do not wait for it.
@@ -136,7 +137,9 @@ impl<'a> Planner<'a> {
         } else if made.needs_walk {
             dnssec.done = 0;
         }
-        let gated = hand.is_secure || (is_small && !is_walk);
+        // A zone that was verified once stays so: what is complete is judged, also before anybody knows that it is signed.
+        let is_complete = dnssec.done == dnssec.state.plan;
+        let gated = hand.is_secure || (is_complete && !is_walk);
         let gate = Gate { now: hand.plan.timing.now, hashed: made.hashed };
         Ok((all.then(made.delta), gated.then_some(gate)))
     }
@@ -148,17 +151,6 @@ impl<'a> Planner<'a> {
     ) -> Result<(&'a DnssecOptions, &'a life::DnssecPolicy), ControlError> {
         let shared: &'a crate::Shared = self.shared;
         let options = shared.dnssec_options(zone)?;
-        let unknown = || ControlError::NoSuchPolicy { policy: dnssec.policy.clone() };
-        Ok((options, options.policies.get(&dnssec.policy).ok_or_else(unknown)?))
+        Ok((options, options.policy(dnssec)?))
     }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }

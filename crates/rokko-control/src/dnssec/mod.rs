@@ -21,11 +21,11 @@ use std::sync::Arc;
 
 use rokko_dnssec::life::{DnssecPolicy, ParentView};
 use rokko_keys::KeyRing;
-use rokko_model::UnixMillis;
+use rokko_model::{Dnssec, UnixMillis};
 use rokko_store::{Commit, NewState, SigningKey, StoreError};
 use rokko_wire::Name;
 
-use crate::Shared;
+use crate::{ControlError, Shared};
 
 pub(crate) use hand::Hand;
 pub use own::is_made;
@@ -47,6 +47,14 @@ pub struct DnssecOptions {
     pub keys: Arc<KeyRing>,
     /// What the parent's servers have; asked from a thread that waits for it.
     pub parents: Arc<dyn Parents>,
+}
+
+impl DnssecOptions {
+    /// The policy that a zone is signed by.
+    pub(crate) fn policy(&self, dnssec: &Dnssec) -> Result<&DnssecPolicy, ControlError> {
+        let unknown = || ControlError::NoSuchPolicy { policy: dnssec.policy.clone() };
+        self.policies.get(&dnssec.policy).ok_or_else(unknown)
+    }
 }
 
 /// Makes keys durable before what they sign is.

@@ -14,11 +14,9 @@ pub(crate) fn keep_own(apex: &Name, delta: &mut Delta) {
     delta.changes.retain(|change| !is_made(apex, &change.owner, change.rtype));
 }
 
-/// Takes what signing makes out of a zone's contents; says whether there was any.
-pub(crate) fn keep_own_rrsets(apex: &Name, contents: &mut Vec<Rrset>) -> bool {
-    let before = contents.len();
+/// Takes what signing makes out of a zone's contents.
+pub(crate) fn keep_own_rrsets(apex: &Name, contents: &mut Vec<Rrset>) {
     contents.retain(|rrset| !is_made(apex, &rrset.owner, rrset.rtype));
-    contents.len() < before
 }
 
 #[cfg(test)]

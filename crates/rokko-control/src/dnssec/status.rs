@@ -42,8 +42,7 @@ impl Control {
         let view = self.zone(who, name)?;
         let Some(dnssec) = view.record.meta.dnssec.as_deref() else { return Ok(None) };
         let options = self.0.dnssec_options(name)?;
-        let policy = options.policies.get(&dnssec.policy);
-        let policy = policy.ok_or_else(|| ControlError::NoSuchPolicy { policy: dnssec.policy.clone() })?;
+        let policy = options.policy(dnssec)?;
         let outcome = self.outlook(&view, dnssec, options, policy);
         Ok(Some(DnssecView {
             policy: dnssec.policy.clone(),
@@ -71,6 +70,11 @@ impl Control {
         let refused = |what: String| ControlError::Signing { zone: name.clone(), what };
         let options = self.0.dnssec_options(name)?;
         let before = view.record.meta.dnssec.as_deref();
+        if *command == Command::ForgetTimes {
+            // From here on the clock is right as it is, for all zones.
+            who.scope.allows(Permission::Administer)?;
+            self.0.signer.accept_clock(self.now().0 / 1000);
+        }
         if before.is_none() {
             if *command != Command::Sign {
                 return Err(refused(life::Refused::NotSigned.to_string()));
@@ -88,9 +92,7 @@ impl Control {
         if let Some(policy) = policy {
             policy.clone_into(&mut after.policy);
         }
-        if !options.policies.contains_key(&after.policy) {
-            return Err(ControlError::NoSuchPolicy { policy: after.policy });
-        }
+        options.policy(&after)?;
         after.state =
             life::command(&after.state, self.now().0 / 1000, command).map_err(|why| refused(why.to_string()))?;
         let step = SignStep::State(Some(Box::new(after)));

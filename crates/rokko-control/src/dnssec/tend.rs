@@ -29,8 +29,6 @@ const RETRY_S: u64 = 30;
 enum TendError {
     #[error(transparent)]
     Control(#[from] ControlError),
-    #[error("its policy {0:?} is not in the configuration: add it, or give the zone another one")]
-    NoPolicy(String),
     #[error("it cannot be signed: {0}")]
     Sign(#[from] rokko_dnssec::ConformError),
     #[error("what would be published does not validate, so nothing more is asked of the parent: {0}")]
@@ -74,9 +72,7 @@ impl<'a> Tending<'a> {
                 view => view?,
             };
             let Some(dnssec) = view.record.meta.dnssec.as_deref() else { return Ok(None) };
-            let policy = self.options.policies.get(&dnssec.policy);
-            let policy = policy.ok_or_else(|| TendError::NoPolicy(dnssec.policy.clone()))?;
-            match self.step(&view, dnssec, policy) {
+            match self.step(&view, dnssec, self.options.policy(dnssec)?) {
                 // Somebody else may have changed the zone meanwhile.
                 Ok(Next::Again) | Err(TendError::Control(ControlError::Stale { .. })) => {}
                 Ok(Next::At(at)) => return Ok(at),
@@ -88,7 +84,6 @@ impl<'a> Tending<'a> {
 
     fn step(&self, view: &ZoneView, dnssec: &Dnssec, policy: &DnssecPolicy) -> Result<Next, TendError> {
         let hand = Hand::of(self.name, dnssec, policy, self.now_s());
-        let mut after = dnssec.clone();
         let expires = expires_first(&view.zone, self.now_s());
         let is_due = expires.is_some_and(|at| at < self.now_s() + u64::from(policy.signatures.refresh_before_s));
         if let Some(at) = expires {
@@ -97,8 +92,7 @@ impl<'a> Tending<'a> {
         if dnssec.done < dnssec.state.plan || is_due {
             self.walk(&view.zone, &hand)?;
             if dnssec.done < dnssec.state.plan {
-                after.done = dnssec.state.plan;
-                self.put(after.clone(), Expect::Any)?;
+                self.note(dnssec, |now| now.done = now.state.plan)?;
                 return Ok(Next::Again);
             }
         }
@@ -106,16 +100,17 @@ impl<'a> Tending<'a> {
         let outcome = self.life(view, dnssec, policy, &mut |wanted| vault.make(self.name, wanted));
         if outcome.waits.contains(&Wait::Verification) && dnssec.done == dnssec.state.plan {
             self.verify(&view.zone, &hand)?;
-            after.verified = dnssec.state.plan;
+            // Changes since then were judged one by one.
+            self.note(dnssec, |now| now.verified = now.done)?;
+            return Ok(Next::Again);
         }
         for note in &outcome.notes {
             tracing::info!(zone = %self.name, "{note}");
         }
-        let verified = after.verified != dnssec.verified;
-        if outcome.changed || verified {
-            after.state = outcome.state;
-            let ended = after.state.is_idle_unsigned();
-            self.put_or_end((!ended).then_some(after), Expect::Version(view.record.revision))?;
+        if outcome.changed {
+            let ended = outcome.state.is_idle_unsigned();
+            let after = Dnssec { state: outcome.state, ..dnssec.clone() };
+            self.put((!ended).then_some(after), view.record.revision)?;
             for id in outcome.delete {
                 vault.delete(self.name, id);
             }
@@ -202,12 +197,24 @@ impl<'a> Tending<'a> {
         }
     }
 
-    fn put(&self, dnssec: Dnssec, expect: Expect) -> Result<(), TendError> {
-        self.put_or_end(Some(dnssec), expect)
+    /// Notes something about the plan that `seen` has, if the zone still has it. That others have changed the zone meanwhile is no
+    /// reason to do it all again.
+    fn note(&self, seen: &Dnssec, set: impl Fn(&mut Dnssec)) -> Result<(), TendError> {
+        loop {
+            let record = self.control.zone(&self.who, self.name)?.record;
+            let Some(mut now) = record.meta.dnssec.filter(|now| now.state.plan == seen.state.plan) else {
+                return Ok(());
+            };
+            set(&mut now);
+            match self.put(Some(*now), record.revision) {
+                Err(TendError::Control(ControlError::Stale { .. })) if !self.shared.signer.is_stopping() => {}
+                outcome => return outcome,
+            }
+        }
     }
 
-    fn put_or_end(&self, dnssec: Option<Dnssec>, expect: Expect) -> Result<(), TendError> {
-        let step = SignStep::State(dnssec.map(Box::new));
+    fn put(&self, dnssec: Option<Dnssec>, version: Revision) -> Result<(), TendError> {
+        let (expect, step) = (Expect::Version(version), SignStep::State(dnssec.map(Box::new)));
         self.submit(&Request::Sign { zone: self.name.clone(), expect, step })
     }
 

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rokko_dnssec::life::{self, KeyId, KeyWanted};
-use rokko_dnssec::{PublicKey, Sign, SignError, ToSign};
+use rokko_dnssec::{PublicKey, SignError};
 use rokko_keys::{KeySpec, Signers, StoredKey};
-use rokko_store::StoreError;
-use rokko_store::{KeyAction, KeyAudit, KeyChange, SigningKey, SigningKeyId};
+use rokko_store::{KeyAction, KeyAudit, KeyChange, SigningKey, SigningKeyId, StoreError};
 use rokko_wire::Name;
 
 use super::DnssecOptions;
@@ -26,16 +25,6 @@ pub(crate) struct Remembered(Mutex<HashMap<KeyId, Arc<SigningKey>>>);
 pub(crate) struct Vault<'a> {
     shared: &'a Shared,
     options: &'a DnssecOptions,
-}
-
-/// Signs with keys that are open.
-pub(crate) struct Open(Signers);
-
-impl Sign for Open {
-    fn sign(&self, inputs: &[ToSign]) -> Result<Vec<Box<[u8]>>, SignError> {
-        let inputs: Vec<(usize, &[u8])> = inputs.iter().map(|input| (input.signer, &*input.octets)).collect();
-        self.0.sign_all(&inputs).map_err(|error| SignError(error.to_string()))
-    }
 }
 
 impl<'a> Vault<'a> {
@@ -97,7 +86,7 @@ impl<'a> Vault<'a> {
     }
 
     /// Opens keys of a zone.
-    pub(crate) fn open(&self, keys: &[KeyId]) -> Result<Open, SignError> {
+    pub(crate) fn open(&self, keys: &[KeyId]) -> Result<Signers, SignError> {
         let stored: Vec<_> = keys.iter().map(|&id| self.find(id)).collect::<Result<_, _>>()?;
         let publics: Vec<_> = stored.iter().map(|key| public(key)).collect::<Result<_, _>>()?;
         let keys: Vec<_> = stored
@@ -110,7 +99,7 @@ impl<'a> Vault<'a> {
                 wrapped: &key.wrapped,
             })
             .collect();
-        self.options.keys.signers(&keys).map(Open).map_err(|error| SignError(error.to_string()))
+        self.options.keys.signers(&keys).map_err(|error| SignError(error.to_string()))
     }
 
     fn find(&self, id: KeyId) -> Result<Arc<SigningKey>, SignError> {

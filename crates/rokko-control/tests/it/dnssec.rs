@@ -272,3 +272,20 @@ fn keys_live_without_anybody_and_the_zone_is_valid_throughout() {
         |rtype: Rtype| rtype.is_signing_product() || [Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY].contains(&rtype);
     assert!(!signed.zone().rrsets().any(|(_, rrset)| made(rrset.rtype())));
 }
+
+#[test]
+fn a_request_that_comes_while_a_zone_is_signed_in_parts_is_not_lost() {
+    let signed = Signed::new(quick(Layout::Csk, DenialPolicy::Nsec));
+    signed.create(contents(4_000));
+    signed.until("a part that is signed", |signed| {
+        signed.zone().rrset(&name("a.b.c.example.com."), Rtype::RRSIG).is_some()
+    });
+    assert!(!signed.view().complete, "the request comes in between");
+    let before = signed.view().state.keys[0].public.tag();
+    signed.command(&Command::Roll { role: None, emergency: false });
+    signed.until("the whole zone signed by a new key", |signed| {
+        let view = signed.view();
+        view.complete && view.state.keys.iter().any(|key| key.public.tag() != before)
+    });
+    assert_eq!(signed.fault(), None);
+}
